@@ -1,0 +1,223 @@
+// Hearth's client library: read a namespace through its cache.
+//
+//   auto client = hearth::Client::connect({.master = "127.0.0.1:19800"});
+//   auto file = client->open("/data/part-0001.parquet");
+//   std::vector<std::byte> buffer(4096);
+//   auto n = file->pread(buffer, 0);          // bytes read; short only at the end of the file
+//
+// Threads: a Client and its Files may be used by any number of threads at once. After fork()
+//          the child's calls fail with failed Results; it must connect anew.
+// Fails:   every call returns a Result; nothing throws. Codes and messages: docs/reference/errors.md.
+// Paths:   absolute in the namespace ("/a/b"), raw bytes; "." and ".." and empty components are refused.
+#pragma once
+
+#include <hearth/result.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#if __has_include(<boost/asio/awaitable.hpp>)
+#include <boost/asio/awaitable.hpp>
+#endif
+
+#define HEARTH_API __attribute__((visibility("default")))
+
+namespace hearth {
+
+enum class EntryType : std::uint8_t { regular, directory, symlink, other };
+
+struct FileStatus {
+  std::uint64_t inode = 0;
+  EntryType type = EntryType::regular;
+  std::uint64_t length_bytes = 0;
+  std::uint32_t mode = 0;  // permission bits (07777)
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint32_t link_count = 1;
+  std::int64_t mtime_ns = 0;
+  std::int64_t ctime_ns = 0;
+  std::string version;         // equal versions have equal content
+  std::string symlink_target;
+  std::uint32_t attachment = 0;
+  bool served_stale = false;   // the under-store could not be asked
+  std::chrono::milliseconds ttl{0};  // how long this may be answered from a cache
+};
+
+struct DirectoryItem {
+  std::string name;
+  FileStatus status;
+};
+
+struct DirectoryPage {
+  std::vector<DirectoryItem> items;  // in byte order of the names
+  bool more = false;                 // continue with the last name
+};
+
+struct AttachmentOptions {
+  std::chrono::milliseconds metadata_ttl{1000};
+  std::uint64_t block_size_bytes = 1ULL << 30;
+  std::uint32_t page_size_bytes = 1U << 20;
+  enum class ServeStale : std::uint8_t { always, until_ttl, never };
+  ServeStale serve_stale = ServeStale::always;
+  enum class Placement : std::uint8_t { local_first, hash };
+  Placement placement = Placement::local_first;
+};
+
+struct AttachmentStatus {
+  std::uint32_t id = 0;
+  std::string path;
+  std::string uri;
+  AttachmentOptions options;
+};
+
+struct WorkerStatus {
+  std::uint64_t id = 0;
+  std::string host;
+  std::string address;
+  std::string local_socket;
+  std::string state;  // live, draining, lost
+  std::uint64_t capacity_bytes = 0;
+  std::uint64_t used_bytes = 0;
+  std::uint64_t leased_bytes = 0;
+  std::uint64_t block_count = 0;
+  std::uint64_t hit_bytes = 0;
+  std::uint64_t miss_bytes = 0;
+  std::chrono::milliseconds since_heartbeat{0};
+  std::string version;
+};
+
+struct MasterStatus {
+  std::string version;
+  std::uint64_t cluster_id = 0;
+  std::int64_t started_at_ns = 0;
+  std::uint64_t inode_count = 0;
+  std::uint64_t block_location_count = 0;
+  std::uint64_t attachment_count = 0;
+  std::uint64_t live_workers = 0;
+  std::uint64_t lost_workers = 0;
+};
+
+// One block of a file and where it is.
+struct BlockPlacement {
+  std::string block_id;  // 32 hex digits
+  std::uint64_t start_bytes = 0;
+  std::uint64_t length_bytes = 0;
+  struct Replica {
+    std::uint64_t worker_id = 0;
+    std::string address;
+    std::uint64_t resident_bytes = 0;
+    bool complete = false;
+    std::uint32_t leases = 0;
+    std::string tier;
+  };
+  std::vector<Replica> replicas;
+  std::string short_circuit;  // "yes", or why not in one sentence
+  std::string would_read_from;  // worker address or "under-store"
+};
+
+// Where the bytes of the reads of this process came from.
+struct ReadCounters {
+  std::uint64_t mapped_bytes = 0;       // short-circuit, from shared memory
+  std::uint64_t worker_hit_bytes = 0;   // sent by a worker, cached there
+  std::uint64_t worker_miss_bytes = 0;  // sent by a worker that had to fetch them
+  std::uint64_t store_bytes = 0;        // read straight from the under-store
+  std::uint64_t retries = 0;
+  std::uint64_t corrupt_chunks = 0;
+};
+
+enum class Verify : std::uint8_t { off, once, always };  // checksum of mapped bytes
+
+struct ClientOptions {
+  std::string master = "127.0.0.1:19800";  // host:port or unix:/path
+  std::chrono::milliseconds metadata_deadline{10'000};  // stat, list, open, with retries
+  std::chrono::milliseconds read_deadline{30'000};      // one pread, with retries elsewhere
+  std::chrono::milliseconds attempt_deadline{5'000};    // one try at one worker while others remain
+  std::uint64_t max_mapped_bytes = 8ULL << 30;  // grants kept by this client
+  std::size_t max_cached_paths = 100'000;
+  std::uint64_t grant_min_bytes = 256U << 10;   // smaller blocks are sent, not mapped
+  bool short_circuit = true;
+  bool direct_store_reads = true;  // read the under-store itself when no worker can serve
+  Verify verify = Verify::once;
+  std::uint32_t readahead_bytes = 8U << 20;  // of a sequential reader on blocks that are not mapped
+};
+
+class ClientImpl;
+class FileImpl;
+
+// Bytes of a cached block in shared memory; valid while this lives, also across eviction.
+struct MappedBlock {
+  int fd = -1;  // read-only, borrowed: valid while `hold` lives
+  std::uint64_t fd_offset_bytes = 0;
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const void> hold;  // shared: the mapping is kept by the client's cache and by every user
+};
+
+// An open file: one version. Reads of another version fail with `stale`.
+class HEARTH_API File {
+ public:
+  File() = default;
+  const FileStatus& status() const;
+  const std::string& path() const;
+
+  // Reads up to into.size() bytes at `offset`; returns the count, short only at the end of the file.
+  Result<std::size_t> pread(std::span<std::byte> into, std::uint64_t offset) const;
+  // Same, answered on a thread of the library; `into` must live until then.
+  void async_pread(std::span<std::byte> into, std::uint64_t offset,
+                   std::function<void(Result<std::size_t>)> done) const;
+#if __has_include(<boost/asio/awaitable.hpp>)
+  // Same, resuming on the executor of the awaiting coroutine.
+  boost::asio::awaitable<Result<std::size_t>> co_pread(std::span<std::byte> into, std::uint64_t offset) const;
+#endif
+  // The whole file as shared memory, when it is one block that is fully cached on this host; an error says why not.
+  Result<MappedBlock> map() const;
+  // Asks the workers to cache [offset, offset + length); returns when they have.
+  Result<std::uint64_t> load(std::uint64_t offset, std::uint64_t length) const;
+
+ private:
+  friend class Client;
+  friend class ClientImpl;
+  explicit File(std::shared_ptr<FileImpl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<FileImpl> impl_;  // shared: reads in flight outlive the handle
+};
+
+class HEARTH_API Client {
+ public:
+  // Connects to the master and negotiates the protocol version.
+  static Result<Client> connect(const ClientOptions& options);
+
+  Result<FileStatus> stat(std::string_view path) const;
+  Result<DirectoryPage> list(std::string_view path, std::string_view after = {}, std::size_t limit = 1000) const;
+  Result<File> open(std::string_view path) const;
+  // Whole content of a small file (at most `max_bytes`, else invalid_argument).
+  Result<std::string> read_file(std::string_view path, std::uint64_t max_bytes = 64ULL << 20) const;
+  void async_open(std::string path, std::function<void(Result<File>)> done) const;
+  void async_stat(std::string path, std::function<void(Result<FileStatus>)> done) const;
+
+  Result<std::vector<BlockPlacement>> locations(std::string_view path) const;
+  Result<std::vector<WorkerStatus>> workers() const;
+  Result<std::vector<AttachmentStatus>> attachments() const;
+  Result<AttachmentStatus> attach(std::string_view path, std::string_view uri, const AttachmentOptions& options) const;
+  Status detach(std::string_view path) const;
+  // Drops cached blocks of a file or, recursively, of a tree; returns bytes freed.
+  struct Freed { std::uint64_t blocks = 0; std::uint64_t bytes = 0; };
+  Result<Freed> free(std::string_view path, bool recursive) const;
+  Result<MasterStatus> master_status() const;
+
+  // Forgets cached metadata of `path` (all when empty), so that the next call asks the master.
+  void forget(std::string_view path = {}) const;
+  ReadCounters counters() const;
+  const ClientOptions& options() const;
+
+ private:
+  explicit Client(std::shared_ptr<ClientImpl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<ClientImpl> impl_;  // shared: files keep their client alive
+};
+
+}  // namespace hearth

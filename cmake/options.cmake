@@ -1,0 +1,43 @@
+# Switches, language level and compiler flags.
+option(HEARTH_BUILD_TESTS "Build the tests" ON)
+option(HEARTH_BUILD_BENCH "Build the benchmarks" ON)
+option(HEARTH_BUILD_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+set(HEARTH_SANITIZE "" CACHE STRING "address, thread, or empty")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+# Asserts guard against programmers' errors in every build (docs/CONTRIBUTING: errors).
+string(REPLACE "-DNDEBUG" "" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+string(REPLACE "-DNDEBUG" "" CMAKE_CXX_FLAGS_RELWITHDEBINFO "${CMAKE_CXX_FLAGS_RELWITHDEBINFO}")
+string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+
+add_compile_options(-Wall -Wextra -Werror=return-type -Wno-missing-field-initializers -fno-plt)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-fcoroutines)
+endif()
+if(HEARTH_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(HEARTH_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+endif()
+
+find_program(HEARTH_CCACHE ccache)
+if(HEARTH_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${HEARTH_CCACHE})
+endif()
+find_program(HEARTH_LLD ld.lld)
+if(HEARTH_LLD)
+  add_link_options(-fuse-ld=lld)
+endif()
+# Two cores: one link at a time, the rest compiles.
+set_property(GLOBAL PROPERTY JOB_POOLS link=1)
+set(CMAKE_JOB_POOL_LINK link)

@@ -1,0 +1,53 @@
+// How a file version is cut into blocks and a block into pages. Shared by master, worker and client.
+#pragma once
+
+#include "common/ids.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hearth {
+
+inline constexpr std::uint64_t default_block_size_bytes = 1ULL << 30;  // 1 GiB
+inline constexpr std::uint64_t min_block_size_bytes = 1ULL << 20;
+inline constexpr std::uint64_t max_block_size_bytes = 16ULL << 30;
+inline constexpr std::uint32_t default_page_size_bytes = 1U << 20;  // 1 MiB
+// Bytes under one CRC32C. A page (1 MiB) carries 16 of them, so a 4 KiB read verifies 64 KiB
+// (about 4 us) and not the whole page (about 70 us); see docs/adr/0002-checksum-chunks.md.
+inline constexpr std::uint32_t checksum_chunk_bytes = 64U << 10;
+
+// What a worker needs to know to hold, serve and fetch a block. Made by the master for each
+// resolved file version and carried by the client in every request.
+struct BlockRef {
+  BlockId id;
+  AttachmentId attachment;
+  std::string store_path;   // path inside the under-store, no leading slash
+  std::string version;      // opaque file version, see understore/under_store.h
+  FileOffset start;         // where the block begins in the file
+  std::uint64_t length_bytes = 0;  // of this block
+  std::uint32_t page_size_bytes = default_page_size_bytes;
+
+  std::uint32_t page_count() const {
+    return static_cast<std::uint32_t>((length_bytes + page_size_bytes - 1) / page_size_bytes);
+  }
+  // Bytes of page `page`; the last one is short.
+  std::uint32_t page_length_bytes(PageIndex page) const {
+    const std::uint64_t begin = std::uint64_t{page.value} * page_size_bytes;
+    const std::uint64_t left = length_bytes - begin;
+    return static_cast<std::uint32_t>(left < page_size_bytes ? left : page_size_bytes);
+  }
+};
+
+// XXH3-128 of "hearth-block-1\0" store_uri \0 store_path \0 version \0 block_index (8 bytes, little-endian).
+BlockId block_id(std::string_view store_uri, std::string_view store_path, std::string_view version,
+                 std::uint64_t block_index);
+
+// The blocks of a file of `length_bytes`, in order; none for an empty file.
+std::vector<BlockRef> cut_into_blocks(std::string_view store_uri, AttachmentId attachment,
+                                      std::string_view store_path, std::string_view version,
+                                      std::uint64_t length_bytes, std::uint64_t block_size_bytes,
+                                      std::uint32_t page_size_bytes);
+
+}  // namespace hearth

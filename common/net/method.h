@@ -1,0 +1,26 @@
+// The calls of the wire contract (proto/hearth.proto). Numbers are on the wire: append only.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace hearth {
+
+enum class Method : std::uint16_t {
+  none = 0,
+  // master, from clients
+  stat = 1, list = 2, resolve = 3, locate = 4, workers = 5, attach = 6, detach = 7, attachments = 8,
+  free_path = 9, bad_location = 10, master_status = 11,
+  // master, from workers
+  register_worker = 32, heartbeat = 33, deregister_worker = 34,
+  // worker
+  read = 64, grant = 65, release = 66, load = 67, free_blocks = 68, report_corrupt = 69,
+  block_status = 70, worker_status = 71,
+  // one-way, worker to client
+  recall = 96,
+};
+
+// "resolve"; "method-250" for a number this build does not know.
+std::string_view name(Method method);
+
+}  // namespace hearth

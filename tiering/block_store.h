@@ -1,0 +1,143 @@
+// The memory tier of one worker: blocks in memfds, resident page by page, within an exact budget.
+//
+// Threads: confined to the worker's data thread; nothing here locks, waits or knows sockets. The bytes of a
+//          PageFill may be written by another thread until commit(); a PageView may be read by any.
+// Owns:    memfds, mappings, page table, checksums, the budget. A PageView, PageFill or lease pins what it shows.
+// Budget:  charged_bytes() = resident + filling + leased (also after eviction) + pooled, never above capacity_bytes.
+// Fails:   no_space (everything left is pinned, filling or leased), busy (that page is being filled), corrupt (checksum).
+#pragma once
+
+#include <hearth/result.h>
+
+#include "common/block.h"
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/ids.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace hearth {
+
+enum class HugePages : std::uint8_t { off, attempt, require };
+
+struct MemoryTierOptions {
+  std::uint64_t capacity_bytes = 0;
+  HugePages huge_pages = HugePages::attempt;
+  // A block larger than this share of the tier is never granted (a granted block can only be freed whole).
+  double grant_max_fraction = 1.0 / 8;
+  std::size_t max_blocks = 0;        // each holds a descriptor; 0 = half of RLIMIT_NOFILE
+  std::uint64_t pool_bytes = 0;      // evicted, never granted memory kept pre-faulted for reuse; part of the capacity
+};
+
+struct MemoryTierStats {
+  std::uint64_t capacity_bytes = 0;
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t filling_bytes = 0;
+  std::uint64_t leased_bytes = 0;        // under a lease, still in the map
+  std::uint64_t orphaned_bytes = 0;      // dropped from the map, a lease or view still holds them
+  std::uint64_t pooled_bytes = 0;
+  std::uint64_t evicted_bytes = 0;       // total since start
+  std::uint64_t corrupt_chunks = 0;      // total since start
+  std::uint64_t blocks = 0;
+  std::uint64_t leases = 0;
+  bool huge_pages = false;
+};
+
+using LeaseId = StrongId<struct LeaseTag>;
+
+class BlockStoreImpl;
+
+// A resident page. While it lives the bytes stay and do not change; it may outlive eviction and replacement.
+class PageView {
+ public:
+  PageView() = default;
+  explicit operator bool() const { return holder_ != nullptr; }
+  std::span<const std::byte> bytes() const { return bytes_; }
+  // CRC32C of each checksum_chunk_bytes of bytes(), the last chunk short.
+  std::span<const std::uint32_t> chunk_checksums() const { return checksums_; }
+
+ private:
+  friend class BlockStoreImpl;
+  std::shared_ptr<const void> holder_;  // shared: readers in flight outlive the page's place in the map
+  std::span<const std::byte> bytes_;
+  std::span<const std::uint32_t> checksums_;
+};
+
+// Room reserved for one page. Fill bytes() whole, then commit; destroying it uncommitted gives the room back.
+class PageFill {
+ public:
+  PageFill();
+  PageFill(PageFill&&) noexcept;
+  PageFill& operator=(PageFill&&) noexcept;
+  ~PageFill();
+  std::span<std::byte> bytes() const;
+
+ private:
+  friend class BlockStoreImpl;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// A descriptor that a local client may keep: sealed (SHRINK, GROW, FUTURE_WRITE, SEAL), mode 0400, opened read-only.
+struct BlockGrant {
+  LeaseId lease;
+  UniqueFd fd;                    // block bytes are [offset_bytes, offset_bytes + length_bytes) of it
+  std::uint64_t offset_bytes = 0;
+  std::uint64_t length_bytes = 0;
+  std::vector<std::uint32_t> chunk_checksums;
+};
+
+// What became present or absent since the last call, net, for the reports to the master.
+struct PresenceChanges {
+  std::vector<BlockId> added;
+  std::vector<BlockId> removed;
+};
+
+struct BlockResidency {
+  bool present = false;
+  bool complete = false;
+  std::uint64_t resident_bytes = 0;
+  std::uint32_t leases = 0;
+};
+
+class BlockStore {
+ public:
+  static Result<std::unique_ptr<BlockStore>> open(const MemoryTierOptions& options);
+  virtual ~BlockStore() = default;
+
+  // The page if it is resident; counts as an access for eviction.
+  virtual std::optional<PageView> find(const BlockRef& block, PageIndex page) = 0;
+  // Reserves room for the page, evicting colder ones. busy: it is resident or being filled already.
+  virtual Result<PageFill> begin_fill(const BlockRef& block, PageIndex page) = 0;
+  // Publishes a filled page with the checksums of its chunks (computed by whoever filled it).
+  virtual PageView commit(PageFill fill, std::vector<std::uint32_t> chunk_checksums) = 0;
+
+  // ok when bytes [offset, offset + length) of the page match their chunk checksums, else corrupt.
+  static Status verify(const PageView& view, std::uint64_t offset, std::uint64_t length);
+  // Forgets a page whose bytes were found wrong; a granted block goes whole.
+  virtual void drop_corrupt(const BlockId& block, PageIndex page) = 0;
+
+  // Only for a fully resident block within grant_max_fraction; unsupported or not_found otherwise.
+  virtual Result<BlockGrant> grant(const BlockRef& block) = 0;
+  virtual void release(LeaseId lease) = 0;
+  // Leases whose release would give memory back, coldest first, when `bytes` more are wanted.
+  virtual std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const = 0;
+
+  // Drops a block from the map; leased bytes stay billed until their leases end. Returns resident bytes dropped.
+  virtual std::uint64_t free_block(const BlockId& block) = 0;
+
+  virtual BlockResidency residency(const BlockId& block) const = 0;
+  virtual PresenceChanges take_changes() = 0;
+  virtual std::vector<BlockId> all_blocks() const = 0;
+  virtual MemoryTierStats stats() const = 0;
+
+  // Test hook: the writable bytes of a resident block, to damage them on purpose.
+  virtual std::span<std::byte> tamper_for_test(const BlockId& block) = 0;
+};
+
+}  // namespace hearth

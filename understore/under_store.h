@@ -1,0 +1,85 @@
+// Where the data really lives: one interface for local directories, S3 and HDFS.
+//
+// Threads: a store may be used from any thread; a call resumes on the caller's executor.
+// Owns:    its connections and descriptors. Paths are relative to the attachment's root, without
+//          leading slash ("" is the root itself), raw bytes, no "." or ".." components.
+// Fails:   not_found only when the store said so (never when it could not be asked:
+//          that is unavailable or deadline_exceeded); stale when the version is not the expected one;
+//          permission_denied, not_directory, is_directory, io_error as the store says.
+#pragma once
+
+#include "common/async.h"
+#include "common/clock.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hearth {
+
+enum class FileType : std::uint8_t { regular, directory, symlink, other };
+
+// One object of a store as it is now.
+struct ObjectInfo {
+  std::string name;  // last component; "" for the root
+  FileType type = FileType::regular;
+  std::uint64_t length_bytes = 0;
+  std::uint32_t mode = 0;  // permission bits only (07777)
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint32_t link_count = 1;
+  std::int64_t mtime_ns = 0;
+  std::int64_t ctime_ns = 0;
+  // Identity of the content, opaque and printable: local "l1-<inode>-<ctime ns>-<length>" (hex).
+  // For a directory: changes when entries come or go, "" when the store can not tell.
+  std::string version;
+  std::string symlink_target;
+};
+
+struct StoreCapabilities {
+  bool writable = false;
+  bool has_directories = true;      // false: directories are implied by keys
+  bool has_posix_attributes = true;
+  bool directory_version_tracks_entries = false;  // an unchanged directory version proves an unchanged set of names
+};
+
+// A listing in progress. Entries come in the store's order, each once, without "." and "..".
+class Listing {
+ public:
+  virtual ~Listing() = default;
+  // At most `limit` more entries; an empty vector is the end. Not found children that vanish
+  // while listing are left out.
+  virtual Task<std::vector<ObjectInfo>> next(std::size_t limit, Deadline deadline) = 0;
+};
+
+class UnderStore {
+ public:
+  virtual ~UnderStore() = default;
+
+  virtual std::string_view uri() const = 0;
+  virtual StoreCapabilities capabilities() const = 0;
+
+  // Does not follow a symlink in the last component. The version is settled: a later change
+  // always gives another version (see the store's own note on timestamps).
+  virtual Task<ObjectInfo> stat(std::string path, Deadline deadline) = 0;
+  virtual Task<std::unique_ptr<Listing>> list(std::string path, Deadline deadline) = 0;
+
+  // Fills `into` with exactly into.size() bytes from `offset`, all of version `version`, or fails:
+  // stale when the object has another version before or after the bytes were taken.
+  // `into` must live until the task ends, cancelled or not.
+  virtual Task<> read(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into,
+                      Deadline deadline) = 0;
+
+  // Replaces the object with `content` atomically; returns its new state.
+  virtual Task<ObjectInfo> write(std::string path, std::string content, Deadline deadline) = 0;
+  // Removes a file, a symlink or an empty directory.
+  virtual Task<> remove(std::string path, Deadline deadline) = 0;
+  virtual Task<> rename(std::string from, std::string to, Deadline deadline) = 0;
+  virtual Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) = 0;
+};
+
+}  // namespace hearth
