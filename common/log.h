@@ -40,6 +40,8 @@ void start_logging(const LogOptions& options);
 void stop_logging();  // flushes
 void set_log_level(LogLevel level);
 bool log_enabled(LogLevel level);
+// Records that the full queue dropped since the process started.
+std::uint64_t log_dropped_records();
 
 void log_event(LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
 inline void log_debug(std::string_view event, std::initializer_list<LogField> fields = {}) { log_event(LogLevel::debug, event, fields); }

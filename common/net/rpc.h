@@ -72,7 +72,7 @@ class RpcChannel {
 struct RpcContext {
   Executor executor;
   Transport& transport;
-  const Clock& clock;  // real or simulated; timers come from it too
+  Clock& clock;  // real or simulated; timers come from it too
   RpcLimits limits;
 };
 

@@ -73,7 +73,7 @@ class [[nodiscard]] Result<void> {
 
   Result() : error_(std::in_place) {}
   Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
-  static Result success() { Result r; r.error_.reset(); return r; }
+  static Result success() { return Result(std::nullopt); }  // allocates nothing: success is on every hot path
 
   bool has_value() const { return !error_.has_value(); }
   explicit operator bool() const { return has_value(); }
@@ -84,6 +84,8 @@ class [[nodiscard]] Result<void> {
   Code code() const { return has_value() ? Code::ok : error_->code(); }
 
  private:
+  explicit Result(std::nullopt_t) {}
+
   std::optional<Error> error_;
 };
 
