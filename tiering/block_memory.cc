@@ -1,0 +1,130 @@
+#include "tiering/block_memory.h"
+
+#include "tiering/huge_pages.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U  // Linux 6.3
+#endif
+
+namespace hearth {
+namespace {
+
+Error system_error(const char* what) {
+  const int number = errno;
+  const bool exhausted = number == ENOMEM || number == ENOSPC || number == EMFILE || number == ENFILE || number == EAGAIN;
+  return Error(exhausted ? Code::no_space : Code::io_error,
+               std::string("memory tier: ") + what + " failed: " + std::strerror(number) +
+                   "; check the memory limit, the descriptor limit and the configured capacity");
+}
+
+// The name is visible in /proc to everybody on the host, so it says nothing about the user's data.
+UniqueFd create_memfd() {
+  static constexpr const char* name = "hearth-block";
+  UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
+  if (!fd && errno == EINVAL) fd = UniqueFd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  return fd;
+}
+
+}  // namespace
+
+BlockMemory::BlockMemory(std::shared_ptr<Budget> budget, UniqueFd fd, Granule granule)
+    : budget_(std::move(budget)), fd_(std::move(fd)), granule_(granule) {
+  budget_->memory_opened();
+}
+
+BlockMemory::~BlockMemory() {
+  if (base_ != nullptr) ::munmap(base_, mapped_bytes_);
+  budget_->uncharge(Charge::orphaned, orphaned_bytes_);
+  budget_->memory_closed();
+}
+
+Result<std::shared_ptr<BlockMemory>> BlockMemory::create(std::shared_ptr<Budget> budget, std::uint64_t length_bytes,
+                                                         Granule granule) {
+  UniqueFd fd = create_memfd();
+  if (!fd) return system_error("memfd_create");
+  std::shared_ptr<BlockMemory> memory(new BlockMemory(std::move(budget), std::move(fd), granule));
+  CHECK_OK(memory->resize(length_bytes));
+  return memory;
+}
+
+Status BlockMemory::resize(std::uint64_t length_bytes) {
+  assert(!sealed());
+  const std::uint64_t rounded = round_up(length_bytes, small_granule_bytes);
+  if (::ftruncate(fd_.get(), static_cast<off_t>(rounded)) != 0) return system_error("ftruncate of a memfd");
+  if (rounded > mapped_bytes_) CHECK_OK(map(rounded));
+  length_bytes_ = rounded;
+  return ok();
+}
+
+Status BlockMemory::map(std::uint64_t length_bytes) {
+  // A huge block's mapping covers whole huge pages, else its tail would be mapped by small ones.
+  const std::uint64_t granule = granule_ == Granule::huge ? huge_granule_bytes : small_granule_bytes;
+  const std::uint64_t wanted = round_up(length_bytes, granule);
+  void* address = base_ == nullptr
+                      ? ::mmap(nullptr, wanted, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0)
+                      : ::mremap(base_, mapped_bytes_, wanted, MREMAP_MAYMOVE);
+  if (address == MAP_FAILED) return system_error("mapping a memfd");
+  base_ = static_cast<std::byte*>(address);
+  mapped_bytes_ = wanted;
+  // NOHUGEPAGE keeps the accounting exact where the machine's default is "always".
+  ::madvise(base_, mapped_bytes_, granule_ == Granule::huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  return ok();
+}
+
+Status BlockMemory::prefault(std::uint64_t offset, std::uint64_t length) {
+  const std::uint64_t end = round_up(offset + length, small_granule_bytes);
+  assert(offset % small_granule_bytes == 0 && end <= length_bytes_);
+  int result = 0;
+  do {
+    result = ::madvise(base_ + offset, end - offset, MADV_POPULATE_WRITE);
+  } while (result != 0 && errno == EINTR);
+  // EINVAL: a kernel before 5.14; the fill then takes its page faults one by one.
+  if (result != 0 && errno != EINVAL) return system_error("taking memory");
+  return ok();
+}
+
+void BlockMemory::punch(std::uint64_t offset, std::uint64_t length) {
+  assert(!sealed());
+  const std::uint64_t end = round_up(offset + length, small_granule_bytes);
+  const std::uint64_t stop = end < length_bytes_ ? end : length_bytes_;
+  if (offset >= stop) return;
+  [[maybe_unused]] const int result = ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                                  static_cast<off_t>(offset), static_cast<off_t>(stop - offset));
+  assert(result == 0 && "a hole can always be punched into an unsealed memfd");
+}
+
+Status BlockMemory::seal() {
+  if (sealed()) return ok();
+  if (::fchmod(fd_.get(), 0400) != 0) return system_error("fchmod of a memfd");
+  if (::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) {
+    return system_error("sealing a memfd");
+  }
+  // Our own mapping predates the seal and could still write: published bytes never change.
+  if (::mprotect(base_, mapped_bytes_, PROT_READ) != 0) return system_error("protecting a sealed block");
+  sealed_ = Sealed::yes;
+  return ok();
+}
+
+Result<UniqueFd> BlockMemory::open_read_only() const {
+  assert(sealed());
+  const std::string path = "/proc/self/fd/" + std::to_string(fd_.get());
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return system_error("opening a sealed block read-only through /proc/self/fd");
+  return fd;
+}
+
+void BlockMemory::unprotect_for_test() {
+  [[maybe_unused]] const int result = ::mprotect(base_, mapped_bytes_, PROT_READ | PROT_WRITE);
+  assert(result == 0);
+}
+
+}  // namespace hearth

@@ -1,0 +1,202 @@
+#include "tiering/block_store_impl.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <string>
+
+namespace hearth {
+
+BlockStoreImpl::BlockStoreImpl(const MemoryTierOptions& options, HugePageSupport huge_pages,
+                               std::unique_ptr<EvictionPolicy> policy)
+    : options_(options),
+      huge_pages_(huge_pages),
+      budget_(std::make_shared<Budget>(options.capacity_bytes)),
+      anchor_(std::make_shared<StoreAnchor>(StoreAnchor{.store = this})),
+      policy_(std::move(policy)),
+      pool_(budget_, options.pool_bytes) {}
+
+BlockStoreImpl::~BlockStoreImpl() {
+  while (!blocks_.empty()) detach(*blocks_.begin()->second, Removal::dropped);
+  anchor_->store = nullptr;
+}
+
+std::shared_ptr<Block> BlockStoreImpl::block_of(const BlockId& id) const {
+  const auto found = blocks_.find(id);
+  return found == blocks_.end() ? nullptr : found->second;
+}
+
+Status BlockStoreImpl::validate(const BlockRef& block, PageIndex page) const {
+  const bool shaped = block.length_bytes > 0 && block.length_bytes <= max_block_size_bytes &&
+                      block.page_size_bytes > 0 && block.page_size_bytes % small_granule_bytes == 0;
+  if (!shaped || page.value >= block.page_count()) {
+    return Error(Code::invalid_argument, "block " + block.id.to_hex() + ": no page " + std::to_string(page.value) +
+                                             " in " + std::to_string(block.length_bytes) + " bytes with pages of " +
+                                             std::to_string(block.page_size_bytes) + " (a multiple of 4 KiB)");
+  }
+  return ok();
+}
+
+PageView BlockStoreImpl::view_of(std::shared_ptr<const PageRecord> record) {
+  PageView view;
+  view.bytes_ = record->bytes;
+  view.checksums_ = record->checksums;
+  view.holder_ = std::move(record);
+  return view;
+}
+
+std::optional<PageView> BlockStoreImpl::find(const BlockRef& ref, PageIndex page) {
+  const auto found = blocks_.find(ref.id);
+  if (found == blocks_.end()) return std::nullopt;
+  Block& block = *found->second;
+  if (page.value >= block.pages.size() || block.pages[page.value] == nullptr) return std::nullopt;
+  touch(block, block.layout.unit_of(page));
+  return view_of(block.pages[page.value]);
+}
+
+PageView BlockStoreImpl::commit(PageFill fill, std::vector<std::uint32_t> chunk_checksums) {
+  assert(fill.state_ != nullptr && fill.state_->anchor == anchor_ && "a fill is committed once, to its own store");
+  const std::shared_ptr<Block> block = std::move(fill.state_->block);
+  const PageIndex page = fill.state_->page;
+  const std::uint64_t begin = std::uint64_t{page.value} * block->layout.page_size_bytes;
+  const std::uint32_t length = block->page_length_bytes(page);
+  assert(chunk_checksums.size() == (length + checksum_chunk_bytes - 1) / checksum_chunk_bytes);
+
+  // Behind the last byte a grant shows the rest of a 4 KiB page: never another file's bytes.
+  const std::uint64_t padded = round_up(begin + length, small_granule_bytes);
+  std::memset(block->memory->bytes().data() + begin + length, 0, padded - begin - length);
+
+  auto record = std::make_shared<PageRecord>(PageRecord{.memory = block->memory,
+                                                        .bytes = block->memory->bytes().subspan(begin, length),
+                                                        .checksums = std::move(chunk_checksums)});
+  const std::uint32_t unit_index = block->layout.unit_of(page);
+  Unit& unit = block->units[unit_index];
+  block->filling[page.value] = false;
+  --block->filling_pages;
+  --unit.filling_pages;
+  ++unit.resident_pages;
+  if (block->place == Place::in_map) {
+    block->pages[page.value] = record;
+    block->resident_bytes += length;
+    if (++block->resident_pages == 1) presence_changed(block->id, Presence::present);
+    if (unit.resident_pages == 1) {
+      budget_->move(Charge::filling, Charge::resident, unit.charged_bytes);
+      insert_slot(*block, unit_index);
+      block->last_access = ++accesses_;
+    } else {
+      touch(*block, unit_index);
+    }
+  }
+  return view_of(std::move(record));
+}
+
+Result<BlockGrant> BlockStoreImpl::grant(const BlockRef& ref) {
+  const std::shared_ptr<Block> block = block_of(ref.id);
+  if (block == nullptr || !block->complete()) {
+    return Error(Code::not_found, "block " + ref.id.to_hex() + " is not fully resident; read it through the worker");
+  }
+  const std::uint64_t cost = block->layout.block_charge_bytes();
+  if (static_cast<double>(cost) > options_.grant_max_fraction * static_cast<double>(options_.capacity_bytes)) {
+    return Error(Code::unsupported, "block " + ref.id.to_hex() + " costs " + std::to_string(cost) +
+                                        " bytes, more than grant_max_fraction of the tier; read it through the worker");
+  }
+  CHECK_OK(block->memory->seal());
+  TRY(fd, block->memory->open_read_only());
+  BlockGrant grant{.fd = std::move(fd), .length_bytes = block->layout.length_bytes};
+  for (const auto& page : block->pages) {
+    grant.chunk_checksums.insert(grant.chunk_checksums.end(), page->checksums.begin(), page->checksums.end());
+  }
+  // From now on the block goes whole, so the policy knows it by one slot, and by none while leased.
+  for (std::uint32_t unit = 0; unit < block->units.size(); ++unit) remove_slot(*block, unit, Removal::dropped);
+  if (block->leases++ == 0) leased_bytes_ += cost;
+  block->last_access = ++accesses_;
+  grant.lease = leases_.add(block);
+  return grant;
+}
+
+void BlockStoreImpl::release(LeaseId id) {
+  const std::optional<LeaseTable::Lease> lease = leases_.remove(id);
+  if (!lease) return;
+  Block& block = *lease->block;
+  if (--block.leases > 0 || block.place == Place::detached) return;
+  leased_bytes_ -= block.layout.block_charge_bytes();
+  block.last_access = ++accesses_;
+  insert_slot(block, 0);
+}
+
+std::vector<LeaseId> BlockStoreImpl::leases_to_recall(std::uint64_t bytes) const { return leases_.coldest(bytes); }
+
+BlockResidency BlockStoreImpl::residency(const BlockId& id) const {
+  const auto found = blocks_.find(id);
+  if (found == blocks_.end()) return {};
+  const Block& block = *found->second;
+  return BlockResidency{.present = block.resident_pages > 0,
+                        .complete = block.complete(),
+                        .resident_bytes = block.resident_bytes,
+                        .leases = block.leases};
+}
+
+PresenceChanges BlockStoreImpl::take_changes() {
+  PresenceChanges changes;
+  for (const auto& [id, now] : changes_) (now == Presence::present ? changes.added : changes.removed).push_back(id);
+  changes_.clear();
+  return changes;
+}
+
+std::vector<BlockId> BlockStoreImpl::all_blocks() const {
+  std::vector<BlockId> ids;
+  ids.reserve(blocks_.size());
+  for (const auto& [id, block] : blocks_) {
+    if (block->resident_pages > 0) ids.push_back(id);
+  }
+  return ids;
+}
+
+MemoryTierStats BlockStoreImpl::stats() const {
+  return MemoryTierStats{.capacity_bytes = options_.capacity_bytes,
+                         .resident_bytes = budget_->bytes(Charge::resident),
+                         .filling_bytes = budget_->bytes(Charge::filling),
+                         .leased_bytes = leased_bytes_,
+                         .orphaned_bytes = budget_->bytes(Charge::orphaned),
+                         .pooled_bytes = budget_->bytes(Charge::pooled),
+                         .evicted_bytes = evicted_bytes_,
+                         .corrupt_chunks = corrupt_chunks_,
+                         .blocks = blocks_.size(),
+                         .leases = leases_.size(),
+                         .huge_pages = huge_pages_ == HugePageSupport::present};
+}
+
+std::span<std::byte> BlockStoreImpl::tamper_for_test(const BlockId& id) {
+  const std::shared_ptr<Block> block = block_of(id);
+  if (block == nullptr) return {};
+  block->memory->unprotect_for_test();
+  return block->memory->bytes().first(block->layout.length_bytes);
+}
+
+void BlockStoreImpl::touch(Block& block, std::uint32_t unit) {
+  block.last_access = ++accesses_;
+  const auto& slot = block.units[block.whole_only() ? 0 : unit].slot;
+  if (slot) policy_->touched(*slot);
+}
+
+void BlockStoreImpl::insert_slot(Block& block, std::uint32_t unit) {
+  const EvictionSlot slot = slots_.take(block, unit);
+  block.units[unit].slot = slot;
+  policy_->inserted(slot, BlockIdHash{}(block.id) + unit * 0x9E3779B97F4A7C15ULL);
+}
+
+void BlockStoreImpl::remove_slot(Block& block, std::uint32_t unit, Removal why) {
+  auto& slot = block.units[unit].slot;
+  if (!slot) return;
+  policy_->removed(*slot, why);
+  slots_.give_back(*slot);
+  slot.reset();
+}
+
+void BlockStoreImpl::presence_changed(const BlockId& id, Presence now) {
+  // Presence alternates, so a second change takes the block back to what was reported.
+  const auto [entry, inserted] = changes_.try_emplace(id, now);
+  if (!inserted) changes_.erase(entry);
+}
+
+}  // namespace hearth

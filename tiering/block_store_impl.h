@@ -1,0 +1,108 @@
+// The memory tier: the page table, the budget, the leases and the eviction policy put together.
+//
+// Threads: confined to the data thread, except what block_store.h says of views and fills.
+// Owns:    everything of the tier. Memory that left the map belongs to whoever still holds it
+//          (view, fill, lease) and stays charged as an orphan until the last of them lets go.
+#pragma once
+
+#include "tiering/block_store.h"
+#include "tiering/budget.h"
+#include "tiering/eviction_policy.h"
+#include "tiering/huge_pages.h"
+#include "tiering/lease_table.h"
+#include "tiering/memory_pool.h"
+#include "tiering/page_table.h"
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+namespace hearth {
+
+// Where a fill finds its store, or null when the store is gone.
+struct StoreAnchor {
+  BlockStoreImpl* store = nullptr;
+};
+
+struct PageFill::State {
+  std::shared_ptr<StoreAnchor> anchor;  // shared: the fill may outlive the store
+  std::shared_ptr<Block> block;         // shared: the fill may outlive the block's place in the map
+  PageIndex page;
+
+  ~State();
+};
+
+class BlockStoreImpl final : public BlockStore {
+ public:
+  BlockStoreImpl(const MemoryTierOptions& options, HugePageSupport huge_pages, std::unique_ptr<EvictionPolicy> policy);
+  ~BlockStoreImpl() override;
+
+  std::optional<PageView> find(const BlockRef& block, PageIndex page) override;
+  Result<PageFill> begin_fill(const BlockRef& block, PageIndex page) override;
+  PageView commit(PageFill fill, std::vector<std::uint32_t> chunk_checksums) override;
+  void drop_corrupt(const BlockId& block, PageIndex page) override;
+  Result<BlockGrant> grant(const BlockRef& block) override;
+  void release(LeaseId lease) override;
+  std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const override;
+  std::uint64_t free_block(const BlockId& block) override;
+  BlockResidency residency(const BlockId& block) const override;
+  PresenceChanges take_changes() override;
+  std::vector<BlockId> all_blocks() const override;
+  MemoryTierStats stats() const override;
+  std::span<std::byte> tamper_for_test(const BlockId& block) override;
+
+  void abandon(Block& block, PageIndex page);
+
+ private:
+  enum class Reuse : std::uint8_t { allowed, forbidden };
+
+  Status validate(const BlockRef& block, PageIndex page) const;
+  std::shared_ptr<Block> block_of(const BlockId& id) const;
+  static PageView view_of(std::shared_ptr<const PageRecord> record);
+
+  // Reservation: block_store_reserve.cc.
+  Result<std::shared_ptr<Block>> create_block(const BlockRef& block, const Layout& layout, std::uint64_t charge_bytes);
+  std::shared_ptr<Block> recycle(const BlockId& id, const Layout& layout, std::uint64_t charge_bytes);
+  Result<PageFill> reserve(std::shared_ptr<Block> block, PageIndex page);
+  Status make_room(std::uint64_t bytes);
+  bool evict_one();
+  bool evict_block();
+  bool evictable(EvictionSlot slot) const;
+  static bool evictable_whole(const Block& block);
+  void evict(EvictionSlot slot);
+
+  // Leaving the map: block_store_release.cc.
+  void drop_unit(Block& block, std::uint32_t unit, Removal why, Reuse reuse);
+  void forget_pages(Block& block, std::uint32_t unit);
+  void detach(Block& block, Removal why);
+  void erase_if_idle(Block& block);
+
+  void touch(Block& block, std::uint32_t unit);
+  void insert_slot(Block& block, std::uint32_t unit);
+  void remove_slot(Block& block, std::uint32_t unit, Removal why);
+  enum class Presence : std::uint8_t { present, absent };
+  void presence_changed(const BlockId& id, Presence now);
+
+  // Set once.
+  const MemoryTierOptions options_;
+  const HugePageSupport huge_pages_;
+  const std::shared_ptr<Budget> budget_;  // shared with memory that outlives the store
+  const std::shared_ptr<StoreAnchor> anchor_;
+  // Data thread only.
+  std::unique_ptr<EvictionPolicy> policy_;
+  MemoryPool pool_;
+  LeaseTable leases_;
+  SlotTable slots_;
+  BlockMap blocks_;
+  std::unordered_map<BlockId, Presence, BlockIdHash> changes_;  // only what differs from the last report
+  std::uint64_t accesses_ = 0;
+  std::uint64_t leased_bytes_ = 0;
+  std::uint64_t evicted_bytes_ = 0;
+  std::uint64_t corrupt_chunks_ = 0;
+};
+
+// The seam for tests and for `open`: the probe's answer and the policy are passed in.
+Result<std::unique_ptr<BlockStore>> open_block_store(const MemoryTierOptions& options, HugePageSupport huge_pages,
+                                                     std::unique_ptr<EvictionPolicy> policy);
+
+}  // namespace hearth
