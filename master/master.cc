@@ -1,0 +1,158 @@
+#include "master/master.h"
+
+#include "common/io_thread.h"
+#include "common/log.h"
+#include "common/net/rpc.h"
+#include "common/rng.h"
+#include "master/default_stores.h"
+#include "master/master_service.h"
+#include "master/rocksdb_meta_store.h"
+
+namespace hearth {
+
+using master::MasterService;
+using master::MasterSnapshot;
+using master::MetadataOptions;
+using master::MetadataService;
+using master::MetaStore;
+
+namespace {
+
+constexpr std::size_t store_threads = 8;
+constexpr std::size_t store_queue = 8192;
+constexpr std::size_t sync_queue = 4;  // one sync runs at a time; see SyncGroup
+
+Task<> stop_network(RpcServer& server, MasterService& service, Deadline deadline) {
+  const Status served = co_await server.stop(deadline);
+  const Status stopped = co_await service.stop(Deadline::never());  // cancelled: ends at its next wait
+  if (!served) co_return served;
+  co_return stopped;
+}
+
+}  // namespace
+
+// Members in the order of construction: what uses an executor comes after its thread.
+struct Master::Impl {
+  Impl(const MasterOptions& options, MasterDependencies given, std::unique_ptr<MetaStore> opened)
+      : options(options), dependencies(std::move(given)), store(std::move(opened)) {}
+
+  Clock& clock() { return *dependencies.clock; }
+
+  MasterOptions options;
+  MasterDependencies dependencies;
+  std::unique_ptr<MetaStore> store;
+  BlockingPool sync_pool{1, sync_queue};
+  BlockingPool store_pool{store_threads, store_queue};
+  IoThread names{"hearth-names"};
+  IoThread network{"hearth-net"};
+  std::unique_ptr<MetadataService> metadata;
+  std::unique_ptr<Transport> transport;
+  std::unique_ptr<MasterService> service;
+  std::unique_ptr<RpcServer> server;
+  std::vector<Address> bound;
+  enum class State : std::uint8_t { made, running, stopped } state = State::made;
+};
+
+Master::Master(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Master::~Master() {
+  if (impl_->state == Impl::State::running) {
+    const Status stopped = stop(std::chrono::seconds(1));
+    if (!stopped) log_warn("master_stop_failed", {{"error", stopped.error().to_string()}});
+  }
+}
+
+Result<std::unique_ptr<Master>> Master::start(const MasterOptions& options, MasterDependencies dependencies) {
+  if (options.data_dir.empty()) {
+    return Error(Code::invalid_argument, "the master has no data directory; set master.data_dir");
+  }
+  if (options.listen.empty()) {
+    return Error(Code::invalid_argument, "the master listens nowhere; set master.listen, for example 127.0.0.1:19800");
+  }
+  std::vector<Address> addresses;
+  for (const std::string& text : options.listen) {
+    TRY(address, Address::parse(text));
+    addresses.push_back(std::move(address));
+  }
+  if (dependencies.clock == nullptr) dependencies.clock = &real_clock();
+  if (!dependencies.make_transport) dependencies.make_transport = make_socket_transport;
+
+  master::RocksdbOptions database;
+  database.directory = options.data_dir;
+  database.cache_bytes = options.rocksdb_cache_bytes;
+  TRY(store, master::open_rocksdb_meta_store(database));
+  auto impl = std::make_unique<Impl>(options, std::move(dependencies), std::move(store));
+  if (!impl->dependencies.open_store) impl->dependencies.open_store = master::default_store_opener(impl->store_pool, impl->clock());
+
+  MetadataOptions metadata;
+  metadata.default_metadata_ttl = options.default_metadata_ttl;
+  metadata.store_deadline = options.store_deadline;
+  metadata.max_inodes = options.max_inodes;
+  const MetadataService::Parts metadata_parts{impl->names.executor(), impl->clock(), *impl->store,
+                                              impl->sync_pool, impl->store_pool, impl->dependencies.open_store};
+  TRY(service, MetadataService::open(metadata_parts, metadata, system_rng().next()));
+  impl->metadata = std::move(service);
+  impl->transport = impl->dependencies.make_transport(impl->network.executor());
+  const MasterService::Parts service_parts{impl->network.executor(), impl->names.executor(), impl->clock(),
+                                           *impl->transport, *impl->metadata};
+  master::ServiceOptions serving;
+  serving.version = options.version;
+  serving.heartbeat_interval = options.heartbeat_interval;
+  serving.lost_after = options.lost_after;
+  serving.default_metadata_ttl = options.default_metadata_ttl;
+  impl->service = std::make_unique<MasterService>(service_parts, serving);
+  const RpcContext context{impl->network.executor(), *impl->transport, impl->clock(), RpcLimits()};
+  impl->server = make_rpc_server(context);
+  impl->service->serve(*impl->server);
+
+  std::unique_ptr<Master> self(new Master(std::move(impl)));
+  Impl& running = *self->impl_;
+  running.state = Impl::State::running;  // from here on the destructor stops it
+  Status listening = ok();
+  for (const Address& address : addresses) {
+    listening = running.server->listen(address, options.socket_mode);
+    if (!listening) break;
+  }
+  running.bound = running.server->bound();
+  if (listening) listening = running.service->start();
+  running.names.start();
+  running.network.start();
+  if (!listening) return std::move(listening).error().with_context("the master cannot listen");
+  for (const Address& address : running.bound) log_info("master_listening", {{"address", address.to_string()}});
+  return self;
+}
+
+std::vector<Address> Master::bound() const { return impl_->bound; }
+
+Result<MasterHealth> Master::health() {
+  if (impl_->state != Impl::State::running) return Error(Code::unavailable, "the master is stopped");
+  TRY(now, impl_->network.run_sync(impl_->service->snapshot()));
+  MasterHealth out;
+  out.inode_count = now.inode_count;
+  out.block_location_count = now.block_location_count;
+  out.attachment_count = now.attachment_count;
+  out.live_workers = now.live_workers;
+  out.lost_workers = now.lost_workers;
+  out.cluster_id = now.cluster_id;
+  return out;
+}
+
+Status Master::stop(Duration grace) {
+  if (impl_->state != Impl::State::running) return ok();
+  impl_->state = Impl::State::stopped;
+  const Deadline deadline = Deadline::after(impl_->clock(), grace);
+  const Status network = impl_->network.run_sync(stop_network(*impl_->server, *impl_->service, deadline));
+  const Status names = impl_->names.run_sync(impl_->metadata->stop(deadline));
+  impl_->network.stop();
+  impl_->names.stop();
+  impl_->server.reset();
+  impl_->service.reset();
+  impl_->metadata.reset();
+  impl_->transport.reset();
+  impl_->store.reset();
+  log_info("master_stopped");
+  if (!network) return network;
+  return names;
+}
+
+}  // namespace hearth

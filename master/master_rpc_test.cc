@@ -1,0 +1,271 @@
+// The master over real sockets, a real database and a real directory.
+#include "master/master.h"
+
+#include "master/testing/rpc_client.h"
+#include "master/testing/temporary_directory.h"
+#include "master/wire.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace hearth::master {
+namespace {
+
+void write_file(const std::filesystem::path& path, const std::string& content) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream out(path, std::ios::binary);
+  out << content;
+}
+
+// A worker that frees what it is told to and keeps the ids.
+Task<ServerReply> answer_free(std::shared_ptr<ServerCall> call, std::string* freed_ids) {
+  CO_TRY(request, parse_body<proto::FreeBlocksRequest>(*call));
+  *freed_ids = request.block_ids();
+  proto::FreeBlocksReply reply;
+  reply.set_blocks(1);
+  reply.set_bytes(3);
+  co_return reply_with(reply);
+}
+
+class MasterRpc : public ::testing::Test {
+ protected:
+  void SetUp() override { start(); }
+
+  void start() {
+    MasterOptions options;
+    options.data_dir = (directory_ / "data").string();
+    options.listen = {"127.0.0.1:0", "unix:" + (directory_ / "m.sock").string()};
+    options.version = "test";
+    options.lost_after = lost_after_;
+    Result<std::unique_ptr<Master>> started = Master::start(options);
+    ASSERT_TRUE(started) << started.error().to_string();
+    master_ = std::move(*started);
+    client_ = std::make_unique<RpcClient>(master_->bound().front());
+  }
+  void stop() {
+    client_.reset();
+    const Status stopped = master_->stop(std::chrono::seconds(5));
+    EXPECT_TRUE(stopped) << stopped.error().to_string();
+    master_.reset();
+  }
+  void TearDown() override {
+    if (master_) stop();
+  }
+
+  Result<proto::AttachReply> attach(const std::string& path, const std::string& uri, std::uint64_t ttl_ms = 0) {
+    proto::AttachRequest request;
+    request.set_path(path);
+    request.set_uri(uri);
+    request.mutable_options()->set_metadata_ttl_ms(ttl_ms);
+    return client_->call<proto::AttachReply>(Method::attach, request);
+  }
+  Result<proto::FileInfo> stat(const std::string& path) {
+    proto::StatRequest request;
+    request.set_path(path);
+    TRY(reply, client_->call<proto::StatReply>(Method::stat, request));
+    return reply.info();
+  }
+  Result<proto::ListReply> list(const std::string& path, const std::string& after = "", std::uint32_t limit = 0) {
+    proto::ListRequest request;
+    request.set_path(path);
+    request.set_after(after);
+    request.set_limit(limit);
+    return client_->call<proto::ListReply>(Method::list, request);
+  }
+  Result<proto::ResolveReply> resolve(const std::string& path) {
+    proto::ResolveRequest request;
+    request.set_path(path);
+    return client_->call<proto::ResolveReply>(Method::resolve, request);
+  }
+  std::vector<std::string> names(const std::string& path) {
+    std::vector<std::string> out;
+    const Result<proto::ListReply> page = list(path);
+    EXPECT_TRUE(page) << page.error().to_string();
+    if (!page) return out;
+    for (const proto::DirectoryEntry& entry : page->entries()) out.push_back(entry.name());
+    return out;
+  }
+  std::string source_uri() const { return "file://" + (directory_ / "source").string(); }
+
+  TemporaryDirectory directory_;
+  Duration lost_after_ = std::chrono::seconds(5);
+  std::unique_ptr<Master> master_;
+  std::unique_ptr<RpcClient> client_;
+};
+
+TEST_F(MasterRpc, AnswersStatListAndResolveOfAnAttachedDirectory) {
+  write_file(directory_ / "source/a/one.txt", "hello");
+  write_file(directory_ / "source/b.txt", std::string(3 << 20, 'x'));
+  const auto attached = attach("/data", source_uri());
+  ASSERT_TRUE(attached) << attached.error().to_string();
+  EXPECT_EQ(attached->attachment().path(), "/data");
+
+  const auto root = stat("/");
+  ASSERT_TRUE(root) << root.error().to_string();
+  EXPECT_EQ(root->inode(), 1u);
+  EXPECT_EQ(root->type(), proto::DIRECTORY);
+  EXPECT_EQ(names("/"), (std::vector<std::string>{"data"}));
+  EXPECT_EQ(names("/data"), (std::vector<std::string>{"a", "b.txt"}));
+  const auto file = stat("/data/a/one.txt");
+  ASSERT_TRUE(file) << file.error().to_string();
+  EXPECT_EQ(file->length_bytes(), 5u);
+  EXPECT_EQ(file->type(), proto::REGULAR);
+
+  const auto resolved = resolve("/data/b.txt");
+  ASSERT_TRUE(resolved) << resolved.error().to_string();
+  ASSERT_EQ(resolved->blocks_size(), 1);
+  EXPECT_EQ(resolved->blocks(0).store_path(), "b.txt");
+  EXPECT_EQ(resolved->blocks(0).length_bytes(), 3u << 20);
+  EXPECT_EQ(resolved->store_uri(), source_uri());
+  EXPECT_EQ(resolve("/data/a").code(), Code::is_directory);
+  EXPECT_EQ(stat("/data/b.txt/x").code(), Code::not_directory);
+  EXPECT_EQ(stat("/data/none/x").code(), Code::not_found);
+  EXPECT_EQ(stat("/nowhere").code(), Code::not_found);
+  EXPECT_EQ(stat("/data/../x").code(), Code::invalid_argument);
+}
+
+TEST_F(MasterRpc, ShowsChangesOfTheSourceAtOnceWhenTheTtlIsZero) {
+  write_file(directory_ / "source/f", "one");
+  ASSERT_TRUE(attach("/d", source_uri()));
+  const auto before = stat("/d/f");
+  ASSERT_TRUE(before);
+  write_file(directory_ / "source/f", "two!");
+  const auto after = stat("/d/f");
+  ASSERT_TRUE(after);
+  EXPECT_NE(before->version(), after->version());
+  EXPECT_EQ(before->inode(), after->inode());
+  EXPECT_EQ(after->length_bytes(), 4u);
+  std::filesystem::remove(directory_ / "source/f");
+  EXPECT_EQ(stat("/d/f").code(), Code::not_found);
+  EXPECT_TRUE(names("/d").empty());
+}
+
+TEST_F(MasterRpc, KeepsAttachmentsAndInodeIdsAcrossARestart) {
+  write_file(directory_ / "source/f", "one");
+  ASSERT_TRUE(attach("/x/y", source_uri()));
+  const auto before = stat("/x/y/f");
+  ASSERT_TRUE(before);
+  stop();
+  start();
+  const auto after = stat("/x/y/f");
+  ASSERT_TRUE(after) << after.error().to_string();
+  EXPECT_EQ(before->inode(), after->inode());
+  EXPECT_EQ(names("/x"), (std::vector<std::string>{"y"}));
+  proto::DetachRequest request;
+  request.set_path("/x/y");
+  ASSERT_TRUE(client_->call<proto::DetachReply>(Method::detach, request));
+  stop();
+  start();
+  EXPECT_EQ(stat("/x/y").code(), Code::not_found);
+}
+
+TEST_F(MasterRpc, RefusesASecondMasterOnTheSameDirectory) {
+  MasterOptions options;
+  options.data_dir = (directory_ / "data").string();
+  options.listen = {"127.0.0.1:0"};
+  const auto second = Master::start(options);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.code(), Code::busy);
+  EXPECT_NE(second.error().message().find("another master"), std::string::npos) << second.error().message();
+}
+
+TEST_F(MasterRpc, RefusesAnAddressThatIsTakenAndLeavesNothingRunning) {
+  for (const Address& taken : master_->bound()) {
+    MasterOptions options;
+    options.data_dir = (directory_ / "other").string();
+    options.listen = {taken.to_string()};
+    const auto second = Master::start(options);
+    ASSERT_FALSE(second) << taken.to_string();
+    EXPECT_NE(second.error().message().find("cannot listen"), std::string::npos) << second.error().message();
+  }
+}
+
+TEST_F(MasterRpc, RefusesAttachmentsThatCannotWork) {
+  EXPECT_EQ(attach("/a", "nonsense").code(), Code::invalid_argument);
+  EXPECT_EQ(attach("/a", "gopher://x/y").code(), Code::unsupported);
+  EXPECT_FALSE(attach("/a", "file://" + (directory_ / "missing").string()));
+  write_file(directory_ / "source/f", "one");
+  ASSERT_TRUE(attach("/a", source_uri()));
+  EXPECT_EQ(attach("/a", source_uri()).code(), Code::already_exists);
+  EXPECT_EQ(attach("/a/f/g", source_uri()).code(), Code::not_directory);
+  ASSERT_TRUE(attach("/a/n", source_uri()));
+  proto::DetachRequest request;
+  request.set_path("/a");
+  const auto detached = client_->call<proto::DetachReply>(Method::detach, request);
+  ASSERT_FALSE(detached);
+  EXPECT_EQ(detached.code(), Code::busy);
+  EXPECT_NE(detached.error().message().find("/a/n"), std::string::npos);
+  EXPECT_EQ(names("/a"), (std::vector<std::string>{"f", "n"}));
+}
+
+TEST_F(MasterRpc, TellsWhereAWorkerHoldsABlockAndFreesIt) {
+  write_file(directory_ / "source/f", "one");
+  ASSERT_TRUE(attach("/a", source_uri()));
+
+  IoThread worker_thread("test-worker");
+  worker_thread.start();
+  const auto transport = make_socket_transport(worker_thread.executor());
+  std::string freed_ids;
+  auto server = make_rpc_server(RpcContext{worker_thread.executor(), *transport, real_clock(), RpcLimits()});
+  server->handle(Method::free_blocks, [&](std::shared_ptr<ServerCall> call) { return answer_free(std::move(call), &freed_ids); });
+  const auto listen_address = Address::parse("127.0.0.1:0");
+  ASSERT_TRUE(server->listen(*listen_address));
+
+  proto::RegisterWorkerRequest registration;
+  registration.mutable_worker()->set_worker_id(77);
+  registration.mutable_worker()->set_address(server->bound().front().to_string());
+  const auto registered = client_->call<proto::RegisterWorkerReply>(Method::register_worker, registration);
+  ASSERT_TRUE(registered) << registered.error().to_string();
+  ASSERT_EQ(registered->attachments_size(), 1);
+
+  const auto resolved = resolve("/a/f");
+  ASSERT_TRUE(resolved);
+  const BlockId block = block_id_from_wire(resolved->blocks(0));
+  proto::HeartbeatRequest heartbeat;
+  heartbeat.set_worker_id(77);
+  heartbeat.set_epoch(registered->epoch());
+  heartbeat.set_sequence(1);
+  heartbeat.set_full_begin(true);
+  heartbeat.set_full_end(true);
+  heartbeat.set_added_block_ids(block_ids_to_wire({block}));
+  heartbeat.set_attachments_version(registered->attachments_version());
+  const auto beaten = client_->call<proto::HeartbeatReply>(Method::heartbeat, heartbeat);
+  ASSERT_TRUE(beaten) << beaten.error().to_string();
+  EXPECT_FALSE(beaten->send_full_report());
+  EXPECT_FALSE(beaten->attachments_changed());
+
+  const auto located = resolve("/a/f");
+  ASSERT_EQ(located->locations(0).worker_ids_size(), 1);
+  EXPECT_EQ(located->locations(0).worker_ids(0), 77u);
+
+  proto::FreeRequest free;
+  free.set_path("/a");
+  free.set_recursive(true);
+  const auto freed = client_->call<proto::FreeReply>(Method::free_path, free);
+  ASSERT_TRUE(freed) << freed.error().to_string();
+  EXPECT_EQ(freed->blocks(), 1u);
+  EXPECT_EQ(freed_ids, block_ids_to_wire({block}));
+  const auto gone = resolve("/a/f");
+  EXPECT_EQ(gone->locations(0).worker_ids_size(), 0);
+
+  heartbeat.set_epoch(registered->epoch() + 1);
+  EXPECT_EQ(client_->call<proto::HeartbeatReply>(Method::heartbeat, heartbeat).code(), Code::wrong_epoch);
+  ASSERT_TRUE(worker_thread.run_sync(server->stop(Deadline::after(real_clock(), std::chrono::seconds(5)))));
+  worker_thread.stop();
+}
+
+TEST_F(MasterRpc, ReportsItsStatus) {
+  write_file(directory_ / "source/f", "one");
+  ASSERT_TRUE(attach("/a", source_uri()));
+  const auto status = client_->call<proto::MasterStatusReply>(Method::master_status, proto::MasterStatusRequest());
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->version(), "test");
+  EXPECT_EQ(status->attachment_count(), 1u);
+  const auto health = master_->health();
+  ASSERT_TRUE(health);
+  EXPECT_EQ(health->cluster_id, status->cluster_id());
+}
+
+}  // namespace
+}  // namespace hearth::master

@@ -1,0 +1,106 @@
+// The calls of clients and workers, answered from the metadata service, the worker table and the block map.
+//
+// Threads: confined to the network executor, where membership and locations live too; everything about
+//          names runs on the namespace executor and comes back.
+// Owns:    membership, channels to workers (for free), its background tasks. await stop() before destruction.
+#pragma once
+
+#include "common/net/rpc.h"
+#include "common/task_group.h"
+#include "master/membership.h"
+#include "master/metadata_service.h"
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace hearth::master {
+
+struct ServiceOptions {
+  std::string version;
+  Duration heartbeat_interval = std::chrono::seconds(1);
+  Duration lost_after = std::chrono::seconds(5);
+  Duration default_metadata_ttl = std::chrono::seconds(1);
+};
+
+struct MasterSnapshot {
+  std::string version;
+  std::int64_t started_at_ns = 0;
+  std::uint64_t cluster_id = 0;
+  std::uint64_t inode_count = 0;
+  std::uint64_t block_location_count = 0;
+  std::uint64_t attachment_count = 0;
+  std::uint64_t live_workers = 0;      // draining ones included
+  std::uint64_t lost_workers = 0;
+};
+
+class MasterService {
+ public:
+  struct Parts {
+    Executor network;
+    Executor names;
+    Clock& clock;
+    Transport& transport;
+    MetadataService& metadata;
+  };
+  MasterService(Parts parts, ServiceOptions options);
+
+  // Registers every method of the master.
+  void serve(RpcServer& server);
+  // Loss detection, clean-up and gauges, until stop().
+  Status start();
+  Task<> stop(Deadline deadline);
+  Task<MasterSnapshot> snapshot();
+
+ private:
+  using Call = std::shared_ptr<ServerCall>;
+  using Answer = Task<ServerReply>;
+  using Operation = Answer (MasterService::*)(Call);
+
+  void add(RpcServer& server, Method method, Operation operation);
+  Answer timed(Call call, Operation operation);
+
+  // handlers_clients.cc
+  Answer stat(Call call);
+  Answer list(Call call);
+  Answer resolve(Call call);
+  Answer locate(Call call);
+  Answer workers(Call call);
+  Answer attach(Call call);
+  Answer detach(Call call);
+  Answer attachments(Call call);
+  Answer bad_location(Call call);
+  Answer master_status(Call call);
+  // handlers_workers.cc
+  Answer register_worker(Call call);
+  Answer heartbeat(Call call);
+  Answer deregister_worker(Call call);
+  // handlers_free.cc
+  Answer free_path(Call call);
+  struct Freed {
+    std::uint64_t blocks = 0;
+    std::uint64_t bytes = 0;
+  };
+  Task<Freed> free_at_workers(std::vector<ResolvedView> files, Deadline deadline);
+  std::shared_ptr<RpcChannel> channel_to(WorkerId worker, const std::string& address);
+
+  Task<> watch();
+  void set_gauges();
+
+  // Set once
+  Parts parts_;
+  ServiceOptions options_;
+  std::int64_t started_at_ns_;
+
+  // Network executor only
+  TaskGroup tasks_;
+  Membership membership_;
+  AttachmentsView attachments_;
+  struct Line {
+    std::string address;
+    std::shared_ptr<RpcChannel> channel;  // shared with the calls in flight
+  };
+  std::map<WorkerId, Line> lines_;
+};
+
+}  // namespace hearth::master

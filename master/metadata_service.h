@@ -1,0 +1,188 @@
+// The namespace as clients see it: answers from what is known while it is fresh, asks the under-store
+// when it is not, and never takes "could not ask" for "does not exist".
+//
+// Freshness: an answer is good when the store was asked no earlier than `metadata_ttl` before the request came
+//          (0: after the request came). Concurrent questions about one path are one question.
+// Threads: confined to the namespace executor. RocksDB reads happen on it; syncs and store opening on the pool.
+// Owns:    the namespace, the open under-stores, its tasks. await stop() before destruction.
+// Fails:   not_found, not_directory, ... as the store said; unavailable and deadline_exceeded when it could not be
+//          asked and nothing older may be served (serve_stale of the attachment).
+#pragma once
+
+#include "common/blocking.h"
+#include "common/task_group.h"
+#include "master/flight.h"
+#include "master/namespace.h"
+#include "master/negative_cache.h"
+#include "master/store_set.h"
+#include "master/sync_group.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hearth::master {
+
+struct MetadataOptions {
+  Duration default_metadata_ttl = std::chrono::seconds(1);
+  Duration store_deadline = std::chrono::seconds(10);  // of one question to an under-store
+  Duration stale_after = std::chrono::seconds(2);      // when older metadata may be served, a reader waits this long for newer
+  Duration retry_store_every = std::chrono::seconds(1);
+  std::size_t load_batch = 1000;   // entries asked of the store at a time
+  std::size_t turn_rows = 256;     // rows written before others get their turn
+  std::size_t negative_entries = 65536;
+  std::uint64_t max_inodes = 200'000'000;  // beyond, metadata of files not asked for lately is dropped
+};
+
+enum class Freshness : std::uint8_t { cached, revalidate };
+
+struct FileView {
+  Inode inode;
+  InodeId reported_id;  // what st_ino shows
+  AttachmentId attachment;
+  enum class Source : std::uint8_t { current, stale } source = Source::current;
+  Duration ttl{};  // how much longer it is current
+};
+
+struct ListView {
+  FileView directory;
+  std::vector<std::pair<std::string, FileView>> entries;
+  enum class Rest : std::uint8_t { none, more } rest = Rest::none;
+};
+
+struct ResolvedView {
+  FileView file;
+  std::vector<BlockRef> blocks;
+  std::string store_uri;
+  AttachmentSettings settings;
+};
+
+struct AttachmentsView {
+  std::vector<AttachmentRow> rows;
+  std::uint64_t version = 0;
+};
+
+// Where a walk over cached files goes on; see cached_files().
+struct FileWalk {
+  NamespacePath root;
+  std::vector<std::pair<std::string, std::string>> pending;  // directory path and the last name seen in it
+  enum class Scope : std::uint8_t { file, tree } scope = Scope::file;
+  enum class State : std::uint8_t { fresh, under_way, done } state = State::fresh;
+};
+
+class MetadataService {
+ public:
+  struct Parts {
+    Executor executor;  // runs one handler at a time
+    Clock& clock;
+    MetaStore& store;
+    BlockingPool& sync_pool;   // for the log alone: a store that hangs must not keep an attach from being durable
+    BlockingPool& store_pool;
+    StoreOpener open_store;
+  };
+  static Result<std::unique_ptr<MetadataService>> open(Parts parts, MetadataOptions options,
+                                                       std::uint64_t fresh_cluster_id);
+  ~MetadataService();
+
+  Task<FileView> stat(NamespacePath path, Freshness freshness, Deadline deadline);
+  // At most `limit` entries whose names follow `after`, in byte order, nested attachment points included.
+  Task<ListView> list(NamespacePath path, std::string after, std::size_t limit, Deadline deadline);
+  // is_directory, unsupported unless it is a regular file.
+  Task<ResolvedView> resolve(NamespacePath path, Freshness freshness, Deadline deadline);
+  // Durable when it ends. Verifies that the store's root is a directory that can be listed.
+  Task<AttachmentRow> attach(NamespacePath path, std::string uri, AttachmentSettings settings, Deadline deadline);
+  Task<> detach(NamespacePath path, Deadline deadline);
+  // Called on the executor after each acknowledged change, and once at the start.
+  void on_attachments_changed(std::function<void(AttachmentsView)> handler);
+  // The next known files at or below the walk's root (at most a turn's worth), asking no store.
+  Result<std::vector<ResolvedView>> cached_files(FileWalk& walk);
+
+  std::uint64_t cluster_id() const { return namespace_->cluster_id(); }
+  std::uint64_t run() const { return namespace_->run(); }
+  std::uint64_t inode_count() const { return namespace_->inode_count(); }
+  Namespace& tree() { return *namespace_; }
+  Task<> stop(Deadline deadline);
+
+ private:
+  // What a request counts as fresh, fixed when it begins.
+  struct Reader {
+    AttachmentRow attachment;
+    std::size_t depth = 0;      // components of the attachment's path
+    Moment not_before;          // answers asked earlier are not current
+    Freshness freshness = Freshness::cached;
+    Deadline deadline;
+  };
+  // Either an answer, or the path inside the store to ask about first.
+  struct Lookup {
+    std::optional<Result<Inode>> answer;
+    Moment checked;              // of the answer
+    std::optional<Inode> known;  // the leaf as last known, current or not
+    std::string ask;
+  };
+  using StatFlight = Flight<Inode>;
+
+  MetadataService(Parts parts, MetadataOptions options);
+
+  // ops/stat.cc
+  Reader reader_for(const AttachmentRow& row, Freshness freshness, Deadline deadline);
+  bool is_fresh(const Reader& reader, Moment checked) const;
+  FileView view(const Reader& reader, const NamespacePath& path, Inode inode, Moment checked) const;
+  FileView virtual_view(const NamespacePath& path) const;
+  Result<Lookup> lookup(const Reader& reader, const NamespacePath& path);
+  Result<Lookup> lookup_leaf(const Reader& reader, const NamespacePath& path, InodeId parent);
+  Result<bool> names_are_fresh(const Reader& reader, const Inode& directory);
+  Task<FileView> stat_in(Reader reader, NamespacePath path);
+  Result<FileView> stale_view(const Reader& reader, const NamespacePath& path, const Lookup& found, Error error) const;
+
+  // ops/ask.cc
+  std::shared_ptr<StatFlight> start_ask(AttachmentId attachment, const std::string& store_path);
+  Task<Inode> ask(Reader reader, std::string store_path);
+  Task<> run_ask(AttachmentId attachment, std::string store_path, std::shared_ptr<StatFlight> flight);
+  Result<Inode> record_answer(AttachmentId attachment, const std::string& store_path, Result<ObjectInfo> answer,
+                              Moment asked);
+  Result<std::optional<InodeId>> parent_of(const AttachmentRow& row, const std::vector<std::string>& components);
+
+  // ops/load.cc
+  enum class Page : std::uint8_t { first, later };
+  Task<> ensure_listed(Reader reader, NamespacePath path, InodeId directory, Page page);
+  Task<> load_shared(Reader reader, std::string store_path, InodeId directory);
+  Task<> run_load(AttachmentId attachment, std::string store_path, InodeId directory, std::shared_ptr<Flight<>> flight);
+  Task<> load_directory(AttachmentId attachment, std::string store_path, InodeId directory);
+  Task<> load_entries(std::shared_ptr<UnderStore> store, std::string store_path, std::shared_ptr<LoadProgress> load);
+  Task<> sweep_load(std::shared_ptr<LoadProgress> load);
+  Task<> give_turn();
+  void kick_cleaner();
+  bool must_trim() const;
+  Task<> clean();
+  Task<> trim();
+
+  // ops/list.cc
+  Task<std::vector<Child>> page_of(Reader reader, NamespacePath path, InodeId directory, std::string after,
+                                   std::size_t limit);
+  Task<> refresh_children(Reader reader, NamespacePath path, std::vector<std::string> names);
+  Task<ListView> list_virtual(NamespacePath path, std::vector<std::string> overlay, std::size_t limit, Deadline deadline);
+
+  Result<AttachmentRow> still_attached(AttachmentId id) const;
+  void publish_attachments();
+
+  // Set once
+  Parts parts_;
+  MetadataOptions options_;
+  std::unique_ptr<Namespace> namespace_;
+  std::function<void(AttachmentsView)> attachments_changed_;
+
+  // Namespace thread only
+  TaskGroup tasks_;
+  WaitBoard board_;
+  SyncGroup sync_;
+  StoreSet stores_;
+  NegativeCache negatives_;
+  std::map<std::pair<AttachmentId, std::string>, std::shared_ptr<StatFlight>> asks_;
+  std::map<InodeId, std::shared_ptr<Flight<>>> loads_;
+  enum class Cleaner : std::uint8_t { idle, running } cleaner_ = Cleaner::idle;
+  TimePoint next_trim_ = TimePoint::min();
+};
+
+}  // namespace hearth::master

@@ -1,0 +1,172 @@
+// Loading a directory: its entries stream from the under-store into the namespace in turns, so that a
+// directory of a million names neither lives in memory nor keeps others waiting.
+#include "master/metadata_service.h"
+
+#include "common/log.h"
+#include "master/metrics.h"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace hearth::master {
+
+namespace {
+
+constexpr std::size_t sweep_rows = 2000;
+constexpr std::size_t reap_rows = 500;
+constexpr Duration trim_after = std::chrono::minutes(1);  // what was asked for since is kept; also the pause between trims
+// A listing that goes on (`after` given) may use the load it began with for this long.
+constexpr Duration continuation_window = std::chrono::minutes(10);
+
+}  // namespace
+
+Task<> MetadataService::give_turn() {
+  co_await asio::post(parts_.executor, asio::use_awaitable);
+  co_return ok();
+}
+
+Task<> MetadataService::ensure_listed(Reader reader, NamespacePath path, InodeId directory, Page page) {
+  CO_TRY(known, namespace_->inode(directory));
+  CO_TRY(fresh, names_are_fresh(reader, known));
+  if (fresh) co_return ok();
+  const bool loaded = known.load.generation != 0;
+  const Moment oldest{reader.not_before.run, reader.not_before.ns - continuation_window.count()};
+  if (page == Page::later && loaded && known.load.at >= oldest) co_return ok();
+  const bool may_be_stale =
+      loaded && reader.attachment.settings.serve_stale == AttachmentSettings::ServeStale::always;
+  const TimePoint tried = stores_.away_since_last_try(reader.attachment.id);
+  if (may_be_stale && tried != TimePoint::min() && parts_.clock.now() - tried < options_.retry_store_every) co_return ok();
+  Status listed = co_await load_shared(reader, path.relative_to(reader.depth), directory);
+  if (!listed && may_be_stale && is_away(listed.code())) co_return ok();
+  co_return listed;
+}
+
+Task<> MetadataService::load_shared(Reader reader, std::string store_path, InodeId directory) {
+  for (;;) {
+    std::shared_ptr<Flight<>> flight;
+    const auto found = loads_.find(directory);
+    if (found != loads_.end()) {
+      flight = found->second;
+    } else {
+      flight = std::make_shared<Flight<>>(namespace_->next_moment(parts_.clock.now()));
+      loads_[directory] = flight;
+      const Status spawned = tasks_.spawn(run_load(reader.attachment.id, store_path, directory, flight), "load_directory");
+      if (!spawned) {
+        loads_.erase(directory);
+        co_return Error(Code::unavailable, "the master is shutting down; ask again when it is back");
+      }
+    }
+    const bool recent = is_fresh(reader, flight->started);
+    const std::string what = "loading the directory " + printable(store_path) + " of " + reader.attachment.uri;
+    const Status waited = co_await board_.wait(flight, reader.deadline, what);
+    if (!waited) co_return waited;
+    if (recent) co_return flight->outcome;
+  }
+}
+
+Task<> MetadataService::run_load(AttachmentId attachment, std::string store_path, InodeId directory,
+                                 std::shared_ptr<Flight<>> flight) {
+  Status loaded = co_await load_directory(attachment, store_path, directory);
+  loads_.erase(directory);
+  directory_loads().add();
+  flight->land(std::move(loaded));
+  kick_cleaner();
+  co_return ok();
+}
+
+Task<> MetadataService::load_directory(AttachmentId attachment, std::string store_path, InodeId directory) {
+  const Deadline deadline = Deadline::after(parts_.clock, options_.store_deadline);
+  CO_TRY(row, still_attached(attachment));
+  CO_TRY(store, co_await stores_.of(attachment, row.uri));
+  // The version of before the listing: a change while it runs makes the next comparison fail.
+  const Moment asked = namespace_->next_moment(parts_.clock.now());
+  Result<ObjectInfo> object = co_await store->stat(store_path, deadline);
+  const std::string version = object ? object->version : std::string();
+  CO_TRY(current, record_answer(attachment, store_path, std::move(object), asked));
+  if (current.type != FileType::directory) {
+    co_return Error(Code::not_directory, printable(store_path) + " in " + row.uri + " is not a directory");
+  }
+  if (current.id != directory) co_return Error(Code::stale, printable(store_path) + " was replaced; list it again");
+  CO_TRY(begun, namespace_->begin_load(directory, version, asked));
+  const auto load = std::make_shared<LoadProgress>(std::move(begun));
+  Status loaded = co_await load_entries(store, store_path, load);
+  if (loaded) loaded = co_await sweep_load(load);
+  if (!loaded) {
+    namespace_->abandon_load(*load);
+    if (is_store_wide(loaded.code())) stores_.did_not_answer(attachment, parts_.clock.now());
+    co_return loaded;
+  }
+  CO_TRY(finished, namespace_->finish_load(*load));
+  log_debug("directory_loaded", {{"path", printable(store_path)}, {"entries", finished.load.entries}});
+  co_return ok();
+}
+
+Task<> MetadataService::load_entries(std::shared_ptr<UnderStore> store, std::string store_path,
+                                     std::shared_ptr<LoadProgress> load) {
+  CO_TRY(listing, co_await store->list(store_path, Deadline::after(parts_.clock, options_.store_deadline)));
+  for (;;) {
+    const Deadline deadline = Deadline::after(parts_.clock, options_.store_deadline);
+    const Moment asked = namespace_->next_moment(parts_.clock.now());
+    CO_TRY(batch, co_await listing->next(options_.load_batch, deadline));
+    if (batch.empty()) co_return ok();
+    for (std::size_t begin = 0; begin < batch.size(); begin += options_.turn_rows) {
+      const std::size_t end = std::min(batch.size(), begin + options_.turn_rows);
+      const std::vector<ObjectInfo> turn(batch.begin() + static_cast<std::ptrdiff_t>(begin),
+                                         batch.begin() + static_cast<std::ptrdiff_t>(end));
+      CO_CHECK_OK(namespace_->load_batch(*load, turn, asked));
+      CO_CHECK_OK(co_await give_turn());
+    }
+  }
+}
+
+Task<> MetadataService::sweep_load(std::shared_ptr<LoadProgress> load) {
+  for (;;) {
+    CO_TRY(swept, namespace_->sweep(*load, sweep_rows));
+    if (swept == Namespace::Sweep::done) co_return ok();
+    CO_CHECK_OK(co_await give_turn());
+  }
+}
+
+bool MetadataService::must_trim() const {
+  return namespace_->inode_count() > options_.max_inodes && parts_.clock.now() >= next_trim_;
+}
+
+void MetadataService::kick_cleaner() {
+  if (cleaner_ == Cleaner::running || !(namespace_->has_orphans() || must_trim())) return;
+  cleaner_ = Cleaner::running;
+  const Status spawned = tasks_.spawn(clean(), "clean_metadata");
+  if (!spawned) cleaner_ = Cleaner::idle;
+}
+
+// Deletes what replaced, vanished and detached directories left behind; the rest of the time belongs to requests.
+Task<> MetadataService::clean() {
+  Status result = ok();
+  for (;;) {
+    const Result<Namespace::Sweep> step = namespace_->reap(reap_rows);
+    if (!step) result = step.error();
+    if (!step || *step == Namespace::Sweep::done || tasks_.closed()) break;
+    const Status turned = co_await give_turn();
+    if (!turned) break;
+  }
+  if (result && must_trim()) result = co_await trim();
+  cleaner_ = Cleaner::idle;
+  co_return result;
+}
+
+// Over the bound: forgets files that nobody asked about lately, until there is room again or all were looked at.
+Task<> MetadataService::trim() {
+  Moment horizon = namespace_->next_moment(parts_.clock.now());
+  horizon.ns -= trim_after.count();
+  next_trim_ = parts_.clock.now() + trim_after;
+  const std::uint64_t before = namespace_->inode_count();
+  std::string cursor;
+  while (!tasks_.closed() && namespace_->inode_count() > options_.max_inodes) {
+    CO_TRY(step, namespace_->trim(cursor, reap_rows, horizon));
+    if (step == Namespace::Sweep::done) break;
+    CO_CHECK_OK(co_await give_turn());
+  }
+  log_info("metadata_trimmed", {{"inodes_before", before}, {"inodes_after", namespace_->inode_count()}, {"max_inodes", options_.max_inodes}});
+  co_return ok();
+}
+
+}  // namespace hearth::master

@@ -1,0 +1,107 @@
+// What the namespace keeps, and its form on disk (docs/formats/metadata.md has the golden bytes).
+//
+// Threads: values and pure functions.
+// Fails:   decoding fails with `corrupt` on bytes that are not a record of this format version; it never
+//          guesses, skips or fills in.
+#pragma once
+
+#include "common/block.h"
+#include "common/clock.h"
+#include "common/ids.h"
+#include "understore/under_store.h"
+
+#include <hearth/result.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace hearth::master {
+
+// The layout of keys and records as a whole. Another number in the store: the master refuses to open it.
+inline constexpr std::uint64_t metadata_schema_version = 1;
+
+// A point on the monotonic clock of one run of the master. Moments of earlier runs compare as past:
+// after a restart nothing counts as fresh. Run 0 is "never".
+struct Moment {
+  std::uint64_t run = 0;
+  std::int64_t ns = 0;
+  auto operator<=>(const Moment&) const = default;
+};
+
+// The last complete load of a directory.
+struct DirectoryLoad {
+  std::uint64_t generation = 0;  // entries of this load carry it; 0 = never loaded
+  Moment at;                     // when the load began asking
+  std::string version;           // of the directory before the load; "" when the store has none
+  std::uint64_t entries = 0;
+  bool operator==(const DirectoryLoad&) const = default;
+};
+
+struct Inode {
+  InodeId id;  // the key, not part of the record
+  FileType type = FileType::regular;
+  std::uint64_t length_bytes = 0;
+  std::uint32_t mode = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint32_t link_count = 1;
+  std::int64_t mtime_ns = 0;
+  std::int64_t ctime_ns = 0;
+  std::string version;
+  std::string symlink_target;
+  Moment checked;      // the under-store was asked then, and this is what it said
+  DirectoryLoad load;  // directories only
+  bool operator==(const Inode&) const = default;
+};
+
+struct EntryRow {
+  InodeId child;
+  FileType type = FileType::regular;
+  std::uint64_t generation = 0;  // of the load that saw it last
+  bool operator==(const EntryRow&) const = default;
+};
+
+struct AttachmentSettings {
+  Duration metadata_ttl = std::chrono::seconds(1);
+  std::uint64_t block_size_bytes = default_block_size_bytes;
+  std::uint32_t page_size_bytes = default_page_size_bytes;
+  enum class Writing : std::uint8_t { allowed, refused } writing = Writing::allowed;
+  enum class ServeStale : std::uint8_t { always, until_ttl, never } serve_stale = ServeStale::always;
+  enum class Placement : std::uint8_t { local_first, hash } placement = Placement::local_first;
+  bool operator==(const AttachmentSettings&) const = default;
+};
+
+struct AttachmentRow {
+  AttachmentId id;
+  std::string path;
+  std::string uri;
+  AttachmentSettings settings;
+  std::int64_t attached_at_ns = 0;
+  InodeId root;  // where its tree hangs; reported as inode 1 when the path is "/"
+  bool operator==(const AttachmentRow&) const = default;
+};
+
+std::string encode(const Inode& inode);
+std::string encode(const EntryRow& entry);
+std::string encode(const AttachmentRow& attachment);
+Result<Inode> decode_inode(InodeId id, std::string_view record);
+Result<EntryRow> decode_entry(std::string_view record);
+Result<AttachmentRow> decode_attachment(std::string_view record);
+
+// Keys. Numbers are big-endian, so that byte order is number order.
+std::string number_key(std::uint64_t number);
+Result<std::uint64_t> number_from_key(std::string_view key);
+std::string entry_key(InodeId parent, std::string_view name);
+inline constexpr std::size_t entry_key_prefix_bytes = 8;
+
+// The object behind a version, when versions tell ("l1-<inode>-...": the inode); "" when they do not.
+// Two versions of one object share it, so an overwritten file keeps its inode id and a replaced one does not.
+std::string_view object_identity(std::string_view version);
+
+// What the under-store said, as an inode record without id and load.
+Inode inode_from_object(const ObjectInfo& object, Moment checked);
+// Whether everything but `checked` and `load` is the same.
+bool same_attributes(const Inode& a, const Inode& b);
+
+}  // namespace hearth::master

@@ -1,0 +1,69 @@
+#include "master/store_set.h"
+
+#include "common/log.h"
+
+namespace hearth::master {
+
+bool is_away(Code code) {
+  switch (code) {
+    case Code::unavailable:
+    case Code::deadline_exceeded:
+    case Code::overloaded:
+    case Code::io_error:
+    case Code::cancelled:
+    case Code::unauthenticated:
+    case Code::internal:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_store_wide(Code code) {
+  return code == Code::unavailable || code == Code::deadline_exceeded || code == Code::unauthenticated;
+}
+
+Task<std::shared_ptr<UnderStore>> StoreSet::open(std::string uri) {
+  std::function<Result<std::shared_ptr<UnderStore>>()> work = [open = open_, uri] { return open(uri); };
+  co_return co_await pool_.run<std::shared_ptr<UnderStore>>(std::move(work));
+}
+
+Task<std::shared_ptr<UnderStore>> StoreSet::of(AttachmentId attachment, std::string uri) {
+  const auto found = entries_.find(attachment);
+  if (found != entries_.end() && found->second.store) co_return found->second.store;
+  Result<std::shared_ptr<UnderStore>> opened = co_await open(uri);
+  if (!opened) {
+    // It was there when it was attached: now it can not be asked, whatever the reason.
+    co_return Error(Code::unavailable, "cannot open " + uri + ": " + opened.error().message());
+  }
+  Entry& entry = entries_[attachment];
+  if (!entry.store) entry.store = *opened;
+  co_return entry.store;
+}
+
+StoreCapabilities StoreSet::capabilities(AttachmentId attachment) const {
+  const auto found = entries_.find(attachment);
+  return found == entries_.end() || !found->second.store ? StoreCapabilities() : found->second.store->capabilities();
+}
+
+void StoreSet::answered(AttachmentId attachment) {
+  const auto found = entries_.find(attachment);
+  if (found == entries_.end() || found->second.failed_at == TimePoint::min()) return;
+  found->second.failed_at = TimePoint::min();
+  log_info("under_store_answers_again", {{"attachment", attachment.value}});
+}
+
+void StoreSet::did_not_answer(AttachmentId attachment, TimePoint now) {
+  Entry& entry = entries_[attachment];
+  if (entry.failed_at == TimePoint::min()) log_warn("under_store_does_not_answer", {{"attachment", attachment.value}});
+  entry.failed_at = now;
+}
+
+bool StoreSet::is_away(AttachmentId attachment) const { return away_since_last_try(attachment) != TimePoint::min(); }
+
+TimePoint StoreSet::away_since_last_try(AttachmentId attachment) const {
+  const auto found = entries_.find(attachment);
+  return found == entries_.end() ? TimePoint::min() : found->second.failed_at;
+}
+
+}  // namespace hearth::master

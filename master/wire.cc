@@ -1,0 +1,210 @@
+#include "master/wire.h"
+
+namespace hearth::master {
+
+namespace {
+
+constexpr std::uint64_t max_ttl_ms = 10ULL * 365 * 24 * 3600 * 1000;
+constexpr Duration max_wait = std::chrono::minutes(1);
+constexpr std::size_t max_text_bytes = 1024;
+
+std::uint64_t whole_ms(Duration duration) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+proto::FileType type_to_wire(FileType type) {
+  switch (type) {
+    case FileType::regular: return proto::REGULAR;
+    case FileType::directory: return proto::DIRECTORY;
+    case FileType::symlink: return proto::SYMLINK;
+    case FileType::other: return proto::OTHER;
+  }
+  return proto::FILE_TYPE_UNKNOWN;
+}
+
+std::uint64_t little_endian_at(const std::string& bytes, std::size_t at) {
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < 8; ++i) number |= std::uint64_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
+  return number;
+}
+
+void append_little_endian(std::string& out, std::uint64_t number) {
+  for (int shift = 0; shift < 64; shift += 8) out.push_back(static_cast<char>(number >> shift));
+}
+
+}  // namespace
+
+Deadline bounded_deadline(const ServerCall& call, const Clock& clock) {
+  return call.deadline().sooner_of(Deadline::after(clock, max_wait));
+}
+
+ServerReply reply_with(const google::protobuf::MessageLite& message) {
+  ServerReply reply;
+  message.SerializeToString(&reply.body);
+  return reply;
+}
+
+void to_wire(const FileView& file, proto::FileInfo& out) {
+  const Inode& inode = file.inode;
+  out.set_inode(file.reported_id.value);
+  out.set_type(type_to_wire(inode.type));
+  out.set_length_bytes(inode.length_bytes);
+  out.set_mode(inode.mode);
+  out.set_uid(inode.uid);
+  out.set_gid(inode.gid);
+  out.set_link_count(inode.link_count);
+  out.set_mtime_ns(inode.mtime_ns);
+  out.set_ctime_ns(inode.ctime_ns);
+  out.set_version(inode.version);
+  out.set_symlink_target(inode.symlink_target);
+  out.set_attachment(file.attachment.value);
+  out.set_served_stale(file.source == FileView::Source::stale);
+  out.set_ttl_ms(whole_ms(file.ttl));
+}
+
+void to_wire(const AttachmentSettings& settings, proto::AttachmentOptions& out) {
+  using Settings = AttachmentSettings;
+  out.set_metadata_ttl_ms(whole_ms(settings.metadata_ttl));
+  out.set_block_size_bytes(settings.block_size_bytes);
+  out.set_page_size_bytes(settings.page_size_bytes);
+  out.set_read_only(settings.writing == Settings::Writing::refused);
+  out.set_serve_stale(settings.serve_stale == Settings::ServeStale::always      ? proto::AttachmentOptions::ALWAYS
+                      : settings.serve_stale == Settings::ServeStale::until_ttl ? proto::AttachmentOptions::UNTIL_TTL
+                                                                                : proto::AttachmentOptions::NEVER);
+  out.set_placement(settings.placement == Settings::Placement::hash ? proto::AttachmentOptions::HASH
+                                                                    : proto::AttachmentOptions::LOCAL_FIRST);
+}
+
+Result<AttachmentSettings> settings_from_wire(const proto::AttachmentOptions& options) {
+  using Settings = AttachmentSettings;
+  Settings out;
+  if (options.metadata_ttl_ms() > max_ttl_ms) {
+    return Error(Code::invalid_argument, "a metadata TTL of " + std::to_string(options.metadata_ttl_ms()) +
+                                             " ms was given; at most ten years are allowed");
+  }
+  out.metadata_ttl = std::chrono::milliseconds(options.metadata_ttl_ms());
+  if (options.block_size_bytes() != 0) out.block_size_bytes = options.block_size_bytes();
+  if (options.page_size_bytes() != 0) out.page_size_bytes = options.page_size_bytes();
+  out.writing = options.read_only() ? Settings::Writing::refused : Settings::Writing::allowed;
+  switch (options.serve_stale()) {
+    case proto::AttachmentOptions::ALWAYS: out.serve_stale = Settings::ServeStale::always; break;
+    case proto::AttachmentOptions::UNTIL_TTL: out.serve_stale = Settings::ServeStale::until_ttl; break;
+    case proto::AttachmentOptions::NEVER: out.serve_stale = Settings::ServeStale::never; break;
+    default:
+      return Error(Code::invalid_argument, "serve_stale has a value that this master does not know; check the client's version");
+  }
+  switch (options.placement()) {
+    case proto::AttachmentOptions::LOCAL_FIRST: out.placement = Settings::Placement::local_first; break;
+    case proto::AttachmentOptions::HASH: out.placement = Settings::Placement::hash; break;
+    default:
+      return Error(Code::invalid_argument, "placement has a value that this master does not know; check the client's version");
+  }
+  return out;
+}
+
+void to_wire(const AttachmentRow& row, proto::Attachment& out) {
+  out.set_id(row.id.value);
+  out.set_path(row.path);
+  out.set_uri(row.uri);
+  to_wire(row.settings, *out.mutable_options());
+  out.set_attached_at_ns(row.attached_at_ns);
+}
+
+void to_wire(const BlockRef& block, proto::BlockRef& out) {
+  out.set_id_high(block.id.high);
+  out.set_id_low(block.id.low);
+  out.set_attachment(block.attachment.value);
+  out.set_store_path(block.store_path);
+  out.set_version(block.version);
+  out.set_start_bytes(block.start.value);
+  out.set_length_bytes(block.length_bytes);
+  out.set_page_size_bytes(block.page_size_bytes);
+}
+
+BlockId block_id_from_wire(const proto::BlockRef& block) { return BlockId{block.id_high(), block.id_low()}; }
+
+void to_wire(const WorkerRow& worker, proto::WorkerInfo& out) {
+  out.set_worker_id(worker.id.value);
+  out.set_host(worker.figures.host);
+  out.set_address(worker.figures.address);
+  out.set_local_socket(worker.figures.local_socket);
+  out.set_capacity_bytes(worker.figures.capacity_bytes);
+  out.set_used_bytes(worker.figures.used_bytes);
+  out.set_state(worker.state == WorkerState::live       ? proto::WorkerInfo::LIVE
+                : worker.state == WorkerState::draining ? proto::WorkerInfo::DRAINING
+                                                        : proto::WorkerInfo::LOST);
+  out.set_since_heartbeat_ms(whole_ms(worker.since_heartbeat));
+  out.set_version(worker.figures.version);
+  out.set_block_count(worker.block_count);
+  out.set_leased_bytes(worker.figures.leased_bytes);
+  out.set_hit_bytes(worker.figures.hit_bytes);
+  out.set_miss_bytes(worker.figures.miss_bytes);
+}
+
+void to_wire(const std::vector<WorkerId>& workers, proto::BlockLocation& out) {
+  for (const WorkerId worker : workers) out.add_worker_ids(worker.value);
+}
+
+Result<WorkerFigures> figures_from_wire(const proto::WorkerInfo& worker) {
+  for (const std::string* text : {&worker.host(), &worker.address(), &worker.local_socket(), &worker.version()}) {
+    if (text->size() > max_text_bytes) {
+      return Error(Code::invalid_argument, "a worker describes itself with more than 1024 bytes in one field");
+    }
+  }
+  const Result<Address> address = Address::parse(worker.address());
+  if (!address) {
+    return Error(Code::invalid_argument, "a worker gave the address \"" + printable(worker.address()) +
+                                             "\", which clients cannot connect to: " + address.error().message());
+  }
+  WorkerFigures out;
+  out.host = worker.host();
+  out.address = worker.address();
+  out.local_socket = worker.local_socket();
+  out.version = worker.version();
+  out.capacity_bytes = worker.capacity_bytes();
+  out.used_bytes = worker.used_bytes();
+  out.leased_bytes = worker.leased_bytes();
+  out.hit_bytes = worker.hit_bytes();
+  out.miss_bytes = worker.miss_bytes();
+  if (worker.state() == proto::WorkerInfo::DRAINING) out.mode = WorkerFigures::Mode::draining;
+  return out;
+}
+
+Result<std::vector<BlockId>> block_ids_from_wire(const std::string& bytes) {
+  if (bytes.size() % 16 != 0) {
+    return Error(Code::invalid_argument, "a list of block ids has " + std::to_string(bytes.size()) + " bytes, which is not a multiple of 16");
+  }
+  std::vector<BlockId> out;
+  out.reserve(bytes.size() / 16);
+  for (std::size_t at = 0; at < bytes.size(); at += 16) {
+    out.push_back(BlockId{little_endian_at(bytes, at), little_endian_at(bytes, at + 8)});
+  }
+  return out;
+}
+
+std::string block_ids_to_wire(const std::vector<BlockId>& ids) {
+  std::string out;
+  out.reserve(ids.size() * 16);
+  for (const BlockId& id : ids) {
+    append_little_endian(out, id.high);
+    append_little_endian(out, id.low);
+  }
+  return out;
+}
+
+Result<PresenceReport> report_from_wire(const proto::HeartbeatRequest& request) {
+  PresenceReport out;
+  out.worker = WorkerId{request.worker_id()};
+  out.epoch = request.epoch();
+  out.sequence = request.sequence();
+  using Part = PresenceReport::Part;
+  out.part = request.full_begin() ? (request.full_end() ? Part::whole : Part::first)
+                                  : (request.full_end() ? Part::last : Part::middle);
+  TRY(added, block_ids_from_wire(request.added_block_ids()));
+  TRY(removed, block_ids_from_wire(request.removed_block_ids()));
+  out.added = std::move(added);
+  out.removed = std::move(removed);
+  return out;
+}
+
+}  // namespace hearth::master
