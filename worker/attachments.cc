@@ -1,0 +1,109 @@
+#include "worker/attachments.h"
+
+#include "common/log.h"
+
+#include <utility>
+
+namespace hearth::worker {
+
+WorkerAttachments::WorkerAttachments(Executor executor, BlockingPool& pool, StoreOpener opener, AttachmentLimits limits)
+    : executor_(std::move(executor)), pool_(pool), opener_(std::move(opener)), limits_(limits) {}
+
+void WorkerAttachments::replace(std::vector<AttachedStore> attachments, std::uint64_t version) {
+  std::unordered_map<AttachmentId, std::shared_ptr<Entry>> next;
+  for (AttachedStore& attached : attachments) {
+    const AttachmentId id = attached.id;
+    const auto known = entries_.find(id);
+    if (known != entries_.end() && known->second->what == attached) {
+      next[id] = known->second;
+      continue;
+    }
+    log_info("attachment_known", {{"attachment", id.value}, {"uri", attached.uri}});
+    auto entry = std::make_shared<Entry>();
+    entry->what = std::move(attached);
+    next[id] = std::move(entry);
+  }
+  for (const auto& [id, entry] : entries_) {
+    if (!next.contains(id)) log_info("attachment_gone", {{"attachment", id.value}, {"uri", entry->what.uri}});
+  }
+  entries_ = std::move(next);
+  version_ = version;
+}
+
+Error WorkerAttachments::unknown(AttachmentId id) const {
+  return Error(Code::not_found, "attachment " + std::to_string(id.value) +
+                                    " is not one that the master has; resolve the path again");
+}
+
+Status WorkerAttachments::check(const BlockRef& block) const {
+  const auto found = entries_.find(block.attachment);
+  if (found == entries_.end()) return unknown(block.attachment);
+  const Entry& entry = *found->second;
+  const std::uint64_t block_size = entry.what.block_size_bytes;
+  const std::string advice = "; resolve the path again";
+  if (block.page_size_bytes != entry.what.page_size_bytes) {
+    return Error(Code::invalid_argument, "block " + block.id.to_hex() + " has pages of " +
+                                             std::to_string(block.page_size_bytes) + " bytes, its attachment says " +
+                                             std::to_string(entry.what.page_size_bytes) + advice);
+  }
+  if (block.start.value % block_size != 0 || block.length_bytes > block_size) {
+    return Error(Code::invalid_argument, "block " + block.id.to_hex() + " is not cut at the attachment's block size of " +
+                                             std::to_string(block_size) + " bytes" + advice);
+  }
+  const std::uint64_t index = block.start.value / block_size;
+  bool named = block_id(entry.what.uri, block.store_path, block.version, index) == block.id;
+  if (!named) {
+    // A store may spell its URI otherwise; while it is not open, the fetch that opens it asks again.
+    named = !entry.store || block_id(entry.store->store->uri(), block.store_path, block.version, index) == block.id;
+  }
+  if (named) return ok();
+  return Error(Code::invalid_argument, "block " + block.id.to_hex() + " is not the id of " + block.store_path +
+                                           " in attachment " + std::to_string(block.attachment.value) + advice);
+}
+
+std::uint64_t WorkerAttachments::idle_reads(AttachmentId id) const {
+  const auto found = entries_.find(id);
+  return found == entries_.end() || !found->second->store ? 0 : found->second->store->reads.idle();
+}
+
+Task<std::shared_ptr<OpenStore>> WorkerAttachments::open(AttachmentId id) {
+  if (closed_) co_return Error(Code::cancelled, "the worker is stopping; ask another worker");
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) co_return unknown(id);
+  std::shared_ptr<Entry> entry = found->second;
+  if (entry->store) co_return entry->store;
+  if (entry->opening) {
+    Status waited = co_await Event::wait(entry->opening);
+    if (!waited) co_return std::move(waited).error();
+    if (entry->store) co_return entry->store;
+    co_return entry->why_not;
+  }
+
+  auto opened_event = std::make_shared<Event>(executor_);
+  entry->opening = opened_event;
+  StoreOpener opener = opener_;
+  std::string uri = entry->what.uri;
+  std::function<Result<std::shared_ptr<UnderStore>>()> work = [opener, uri] { return opener(uri); };
+  Result<std::shared_ptr<UnderStore>> opened = co_await pool_.run<std::shared_ptr<UnderStore>>(work);
+  entry->opening.reset();
+  if (opened) {
+    entry->store = std::make_shared<OpenStore>(std::move(opened).value(), executor_, limits_.reads_at_once,
+                                               limits_.max_waiting);
+  } else {
+    entry->why_not = std::move(opened).error().with_context("opening " + uri);
+    log_warn("under_store_unopened", {{"uri", uri}, {"why", entry->why_not.to_string()}});
+  }
+  opened_event->set();
+  if (entry->store) co_return entry->store;
+  co_return entry->why_not;
+}
+
+void WorkerAttachments::close() {
+  closed_ = true;
+  for (auto& [id, entry] : entries_) {
+    if (entry->store) entry->store->reads.close();
+  }
+  entries_.clear();
+}
+
+}  // namespace hearth::worker

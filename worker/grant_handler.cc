@@ -1,0 +1,119 @@
+#include "worker/grant_handler.h"
+
+#include "common/log.h"
+#include "proto/hearth.pb.h"
+#include "worker/master_link.h"
+#include "worker/wire.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hearth::worker {
+
+namespace {
+constexpr std::size_t max_releases_per_call = 65'536;
+constexpr Duration recall_again_after = std::chrono::seconds(1);
+
+std::string little_endian(const std::vector<std::uint32_t>& checksums) {
+  std::string out;
+  out.reserve(checksums.size() * 4);
+  for (const std::uint32_t checksum : checksums) {
+    for (int shift = 0; shift < 32; shift += 8) out.push_back(static_cast<char>((checksum >> shift) & 0xFF));
+  }
+  return out;
+}
+}  // namespace
+
+Task<ServerReply> GrantHandler::grant(std::shared_ptr<ServerCall> call) {
+  if (!call->peer().is_local) {
+    co_return Error(Code::permission_denied, "a block's descriptor is only granted over the worker's Unix socket");
+  }
+  proto::GrantRequest request;
+  CO_CHECK_OK(parse_body(*call, request));
+  CO_TRY(block, block_ref_from(request.block()));
+  const Deadline deadline = bounded_deadline(service_, *call);
+  Status admitted = co_await admit_block(service_, block, deadline);
+  if (!admitted) co_return std::move(admitted).error();
+
+  const auto held = by_connection_.find(call->connection());
+  if (held != by_connection_.end() && held->second.size() >= service_.options.max_grants_per_connection) {
+    co_return Error(Code::overloaded, "this connection holds " + std::to_string(held->second.size()) +
+                                          " grants already; release some first");
+  }
+  if (!service_.blocks.residency(block.id).complete) {
+    co_return Error(Code::unavailable, "block " + block.id.to_hex() +
+                                           " is not fully resident; read it through the worker");
+  }
+  CO_TRY(granted, service_.blocks.grant(block));
+  keep(granted.lease, call->connection());
+  service_.counters.granted();
+
+  proto::GrantReply body;
+  body.set_lease_id(granted.lease.value);
+  body.set_fd_offset_bytes(granted.offset_bytes);
+  body.set_length_bytes(granted.length_bytes);
+  ServerReply reply = reply_with(body);
+  reply.payload = little_endian(granted.chunk_checksums);
+  reply.fds.push_back(std::move(granted.fd));
+  co_return reply;
+}
+
+Task<ServerReply> GrantHandler::release(std::shared_ptr<ServerCall> call) {
+  proto::ReleaseRequest request;
+  CO_CHECK_OK(parse_body(*call, request));
+  if (static_cast<std::size_t>(request.lease_ids_size()) > max_releases_per_call) {
+    co_return Error(Code::invalid_argument, "more than 65536 leases in one release; cut it");
+  }
+  for (const std::uint64_t number : request.lease_ids()) {
+    const auto found = leases_.find(LeaseId{number});
+    if (found != leases_.end() && found->second.connection == call->connection()) end(LeaseId{number});
+  }
+  co_return reply_with(proto::ReleaseReply());
+}
+
+void GrantHandler::keep(LeaseId lease, ConnectionId connection) {
+  leases_[lease] = Lease{connection};
+  by_connection_[connection].insert(lease);
+}
+
+void GrantHandler::end(LeaseId lease) {
+  const auto found = leases_.find(lease);
+  if (found == leases_.end()) return;
+  const auto connection = by_connection_.find(found->second.connection);
+  if (connection != by_connection_.end()) {
+    connection->second.erase(lease);
+    if (connection->second.empty()) by_connection_.erase(connection);
+  }
+  leases_.erase(found);
+  service_.blocks.release(lease);
+  service_.master.note_changes();
+}
+
+void GrantHandler::disconnected(ConnectionId connection) {
+  const auto found = by_connection_.find(connection);
+  if (found == by_connection_.end()) return;
+  const std::unordered_set<LeaseId> held = std::move(found->second);
+  by_connection_.erase(found);
+  for (const LeaseId lease : held) end(lease);
+  log_debug("leases_ended", {{"connection", connection}, {"leases", held.size()}});
+}
+
+void GrantHandler::recall(std::uint64_t bytes) {
+  const TimePoint now = service_.clock.now();
+  std::unordered_map<ConnectionId, proto::RecallNotice> notices;
+  std::uint64_t asked = 0;
+  for (const LeaseId id : service_.blocks.leases_to_recall(bytes)) {
+    const auto lease = leases_.find(id);
+    if (lease == leases_.end() || now < lease->second.recalled_at + recall_again_after) continue;
+    lease->second.recalled_at = now;
+    notices[lease->second.connection].add_lease_ids(id.value);
+    asked += 1;
+  }
+  for (const auto& [connection, notice] : notices) {
+    server_.notify(connection, Method::recall, notice.SerializeAsString());
+  }
+  if (asked != 0) service_.counters.recalled(asked);
+}
+
+}  // namespace hearth::worker

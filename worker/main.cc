@@ -1,0 +1,4 @@
+// hearth-worker: see cli/daemon/daemon.h.
+#include "cli/daemon/daemon.h"
+
+int main(int argc, char** argv) { return hearth::cli::run_worker_daemon(argc, argv); }

@@ -1,0 +1,285 @@
+#include "worker/master_link.h"
+
+#include "common/manual_clock.h"
+#include "proto/hearth.pb.h"
+#include "worker/testing.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace hearth::worker {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The master, as one side of a channel: keeps the block map as a real one would, and fails on request.
+struct FakeMaster {
+  Result<std::string> answer(Method method, const std::string& body) {
+    calls.push_back(method);
+    if (away) return Error(Code::unavailable, "nobody listens");
+    if (method == Method::register_worker) return registered(body);
+    if (method == Method::heartbeat) return heartbeat(body);
+    deregistered += 1;
+    return proto::DeregisterWorkerReply().SerializeAsString();
+  }
+  Result<std::string> registered(const std::string&) {
+    epoch += 1;
+    registrations += 1;
+    last_sequence = 0;
+    proto::RegisterWorkerReply reply;
+    reply.set_epoch(epoch);
+    reply.set_heartbeat_interval_ms(1000);
+    reply.set_attachments_version(attachments_version);
+    return reply.SerializeAsString();
+  }
+  Result<std::string> heartbeat(const std::string& body) {
+    proto::HeartbeatRequest request;
+    EXPECT_TRUE(request.ParseFromString(body));
+    if (request.epoch() != epoch) return Error(Code::wrong_epoch, "register again");
+    const bool repeated = request.sequence() == last_sequence;
+    EXPECT_TRUE(repeated || request.sequence() == last_sequence + 1) << request.sequence();
+    last_sequence = request.sequence();
+    heartbeats += 1;
+    if (request.full_begin()) {
+      blocks.clear();
+      full_reports += 1;
+    }
+    const auto added = decode_block_ids(request.added_block_ids());
+    const auto removed = decode_block_ids(request.removed_block_ids());
+    blocks.insert(added->begin(), added->end());
+    for (const BlockId& id : *removed) blocks.erase(id);
+    state = request.worker().state();
+    if (lose_answers > 0) {
+      lose_answers -= 1;
+      return Error(Code::unavailable, "the answer was lost");
+    }
+    proto::HeartbeatReply reply;
+    reply.set_send_full_report(want_full);
+    want_full = false;
+    if (request.attachments_version() != attachments_version) {
+      reply.set_attachments_changed(true);
+      reply.set_attachments_version(attachments_version);
+      proto::Attachment& attachment = *reply.add_attachments();
+      attachment.set_id(7);
+      attachment.set_uri("sim://one");
+    }
+    return reply.SerializeAsString();
+  }
+
+  std::vector<Method> calls;
+  std::set<BlockId> blocks;
+  std::uint64_t epoch = 40;
+  std::uint64_t last_sequence = 0;
+  std::uint64_t attachments_version = 1;
+  int registrations = 0;
+  int heartbeats = 0;
+  int full_reports = 0;
+  int deregistered = 0;
+  int lose_answers = 0;
+  bool want_full = false;
+  bool away = false;
+  proto::WorkerInfo::State state = proto::WorkerInfo::UNKNOWN;
+};
+
+class FakeChannel final : public RpcChannel {
+ public:
+  explicit FakeChannel(FakeMaster& master) : master_(master) {}
+  Task<RpcReply> call(RpcCall call, Deadline) override {
+    Result<std::string> answered = master_.answer(call.method, call.body);
+    if (!answered) co_return std::move(answered).error();
+    RpcReply reply;
+    reply.body = std::move(answered).value();
+    co_return reply;
+  }
+  void on_notice(NoticeHandler) override {}
+  void on_disconnect(std::function<void()>) override {}
+  bool connected() const override { return !master_.away; }
+  void close() override {}
+
+ private:
+  FakeMaster& master_;
+};
+
+class Link : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    options_.master = "fake:1";
+    options_.report_page_ids = 3;
+    LinkSource source;
+    source.describe = [this](proto::WorkerInfo& info) {
+      info.set_state(link_->draining() ? proto::WorkerInfo::DRAINING : proto::WorkerInfo::LIVE);
+    };
+    source.take_changes = [this] { return std::exchange(changes_, PresenceChanges{}); };
+    source.all_blocks = [this] { return std::vector<BlockId>(here_.begin(), here_.end()); };
+    link_ = std::make_unique<MasterLink>(options_, WorkerId{5}, std::make_unique<FakeChannel>(master_),
+                                         std::move(source), attachments_, tasks_, clock_, rng_, counters_);
+  }
+  void TearDown() override {
+    Status stopped;
+    bool over = false;
+    ASSERT_TRUE(stopping_.spawn(stop_link(&over)));
+    ASSERT_TRUE(loop_.work_until([&] { return over; }));
+    EXPECT_TRUE(loop_.run(stopping_.join()));
+    EXPECT_TRUE(loop_.run(tasks_.join()));
+  }
+  Task<> stop_link(bool* over) {
+    Status stopped = co_await link_->stop(Deadline::after(clock_, 1s));
+    *over = true;
+    co_return stopped;
+  }
+  void start() {
+    link_->start();
+    loop_.settle();
+  }
+  void advance(Duration by) {
+    clock_.advance(by);
+    loop_.settle();
+  }
+  void appear(std::uint64_t number) {
+    here_.insert(BlockId{number, 0});
+    changes_.added.push_back(BlockId{number, 0});
+    link_->note_changes();
+    loop_.settle();
+  }
+  void vanish(std::uint64_t number) {
+    here_.erase(BlockId{number, 0});
+    changes_.removed.push_back(BlockId{number, 0});
+    link_->note_changes();
+    loop_.settle();
+  }
+
+  testing::Loop loop_;
+  ManualClock clock_;
+  SeededRng rng_{1};
+  WorkerOptions options_;
+  WorkerCounters counters_;
+  BlockingPool pool_{1, 16};
+  FakeMaster master_;
+  WorkerAttachments attachments_{loop_.executor(), pool_, {}, {}};
+  TaskGroup tasks_{loop_.executor(), clock_};
+  TaskGroup stopping_{loop_.executor(), clock_};
+  std::set<BlockId> here_;
+  PresenceChanges changes_;
+  std::unique_ptr<MasterLink> link_;
+};
+
+TEST_F(Link, RegistersAndTellsEverythingItHolds) {
+  for (std::uint64_t i = 0; i < 8; ++i) here_.insert(BlockId{i, 0});
+  start();
+  EXPECT_TRUE(link_->registered());
+  EXPECT_EQ(master_.blocks, here_);
+  EXPECT_EQ(master_.heartbeats, 3);  // pages of three ids
+  EXPECT_EQ(master_.state, proto::WorkerInfo::LIVE);
+}
+
+TEST_F(Link, ReportsAChangeWithinTwoHundredMilliseconds) {
+  start();
+  appear(1);
+  appear(2);
+  advance(100ms);
+  EXPECT_EQ(master_.blocks, here_);
+  EXPECT_EQ(master_.heartbeats, 2);  // the full report and one delta for both
+  vanish(1);
+  advance(100ms);
+  EXPECT_EQ(master_.blocks, here_);
+}
+
+TEST_F(Link, HeartbeatsComeAtTheIntervalOfTheMaster) {
+  start();
+  const int before = master_.heartbeats;
+  for (int i = 0; i < 10; ++i) advance(1s);
+  EXPECT_EQ(master_.heartbeats, before + 10);
+}
+
+TEST_F(Link, WrongEpochMeansRegisterAgainAndTellEverything) {
+  start();
+  appear(1);
+  advance(100ms);
+  master_.epoch += 100;
+  master_.blocks.clear();
+  advance(1s);
+  EXPECT_EQ(master_.registrations, 2);
+  EXPECT_EQ(master_.blocks, here_);
+  EXPECT_TRUE(link_->registered());
+}
+
+TEST_F(Link, NeverGivesUpOnAMasterThatIsAwayAndWaitsLongerEachTime) {
+  master_.away = true;
+  start();
+  for (int i = 0; i < 600; ++i) advance(100ms);
+  EXPECT_FALSE(link_->registered());
+  // A minute with pauses of 0.1, 0.2, ... 5 s, half of each by chance: between 12 and 30 tries.
+  EXPECT_GE(master_.calls.size(), 12U);
+  EXPECT_LE(master_.calls.size(), 30U);
+  master_.away = false;
+  advance(5s);
+  EXPECT_TRUE(link_->registered());
+}
+
+TEST_F(Link, ALostAnswerCostsARepetitionNotAChange) {
+  start();
+  master_.lose_answers = 2;
+  appear(1);
+  advance(100ms);
+  appear(2);
+  for (int i = 0; i < 20; ++i) advance(100ms);
+  EXPECT_EQ(master_.blocks, here_);
+  EXPECT_EQ(master_.registrations, 1);
+  EXPECT_EQ(master_.full_reports, 1);
+}
+
+TEST_F(Link, SendsAFullReportWhenAsked) {
+  start();
+  here_.insert(BlockId{77, 0});  // the master missed it
+  master_.want_full = true;
+  advance(1s);
+  EXPECT_EQ(master_.full_reports, 2);
+  EXPECT_EQ(master_.blocks, here_);
+}
+
+TEST_F(Link, AMasterThatAlwaysAsksForFullReportsGetsOnePerInterval) {
+  start();
+  for (int i = 0; i < 10; ++i) {
+    master_.want_full = true;
+    advance(1s);
+  }
+  EXPECT_LE(master_.full_reports, 11);
+  EXPECT_LE(master_.heartbeats, 25);
+}
+
+TEST_F(Link, LearnsNewAttachmentsAtOnceWhenARequestNeedsThem) {
+  start();
+  master_.attachments_version = 2;
+  EXPECT_FALSE(attachments_.knows(AttachmentId{7}));
+  EXPECT_TRUE(loop_.run(link_->refresh_attachments(Deadline::after(clock_, 1s))));
+  EXPECT_TRUE(attachments_.knows(AttachmentId{7}));
+}
+
+TEST_F(Link, CannotAskAMasterThatIsAway) {
+  master_.away = true;
+  start();
+  EXPECT_EQ(loop_.run(link_->refresh_attachments(Deadline::after(clock_, 1s))).code(), Code::unavailable);
+}
+
+TEST_F(Link, KeepsItsAttachmentsWhileTheMasterIsAway) {
+  start();
+  master_.attachments_version = 2;
+  advance(1s);
+  ASSERT_TRUE(attachments_.knows(AttachmentId{7}));
+  master_.away = true;
+  for (int i = 0; i < 30; ++i) advance(1s);
+  EXPECT_FALSE(link_->registered());
+  EXPECT_TRUE(attachments_.knows(AttachmentId{7}));
+}
+
+TEST_F(Link, DrainingIsToldAtOnceAndStoppingDeregisters) {
+  start();
+  EXPECT_TRUE(loop_.run(link_->announce_draining(Deadline::after(clock_, 1s))));
+  EXPECT_EQ(master_.state, proto::WorkerInfo::DRAINING);
+  EXPECT_TRUE(loop_.run(link_->stop(Deadline::after(clock_, 1s))));
+  EXPECT_EQ(master_.deregistered, 1);
+}
+
+}  // namespace
+}  // namespace hearth::worker

@@ -1,0 +1,118 @@
+#include "worker/report.h"
+
+#include <utility>
+
+namespace hearth::worker {
+
+void PresenceReport::restart() {
+  sequence_ = 0;
+  unacknowledged_.reset();
+  full_.reset();
+  pending_.clear();
+  full_owed_ = true;
+}
+
+void PresenceReport::begin_full(std::vector<BlockId> all) {
+  give_up_page();
+  pending_.clear();
+  full_ = std::move(all);
+  full_started_ = false;
+  full_owed_ = false;
+}
+
+void PresenceReport::add(const PresenceChanges& changes) {
+  if (full_owed_) return;  // the full report will be taken after these
+  for (const BlockId& id : changes.removed) pending_[id] = false;
+  for (const BlockId& id : changes.added) pending_[id] = true;
+  if (pending_.size() > max_pending_) {
+    pending_.clear();
+    full_.reset();
+    give_up_page();
+    full_owed_ = true;
+  }
+}
+
+// Its number is spent: the master may have seen it, and would take another page under it for a repetition.
+void PresenceReport::give_up_page() {
+  if (unacknowledged_) sequence_ = unacknowledged_->sequence;
+  unacknowledged_.reset();
+}
+
+bool PresenceReport::has_news() const {
+  return full_owed_ || full_.has_value() || unacknowledged_.has_value() || !pending_.empty();
+}
+
+const ReportPage& PresenceReport::page() {
+  if (!unacknowledged_) {
+    ReportPage next;
+    next.sequence = sequence_ + 1;
+    if (full_) {
+      fill_full_page(next);
+    } else {
+      fill_delta_page(next);
+    }
+    unacknowledged_ = std::move(next);
+  }
+  return *unacknowledged_;
+}
+
+void PresenceReport::fill_full_page(ReportPage& page) {
+  page.full_begin = !std::exchange(full_started_, true);
+  while (!full_->empty() && page.added.size() < page_ids_) {
+    page.added.push_back(full_->back());
+    full_->pop_back();
+  }
+  page.full_end = full_->empty();
+  if (page.full_end) full_.reset();
+}
+
+void PresenceReport::fill_delta_page(ReportPage& page) {
+  for (auto next = pending_.begin(); next != pending_.end() && page.added.size() + page.removed.size() < page_ids_;) {
+    (next->second ? page.added : page.removed).push_back(next->first);
+    next = pending_.erase(next);
+  }
+}
+
+void PresenceReport::acknowledged() {
+  if (!unacknowledged_) return;
+  sequence_ = unacknowledged_->sequence;
+  unacknowledged_.reset();
+}
+
+namespace {
+
+void append_little_endian(std::string& out, std::uint64_t number) {
+  for (int shift = 0; shift < 64; shift += 8) out.push_back(static_cast<char>((number >> shift) & 0xFF));
+}
+
+std::uint64_t little_endian_at(const std::string& bytes, std::size_t at) {
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < 8; ++i) {
+    number |= std::uint64_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
+  }
+  return number;
+}
+
+}  // namespace
+
+std::string encode_block_ids(const std::vector<BlockId>& ids) {
+  std::string out;
+  out.reserve(ids.size() * 16);
+  for (const BlockId& id : ids) {
+    append_little_endian(out, id.high);
+    append_little_endian(out, id.low);
+  }
+  return out;
+}
+
+std::optional<std::vector<BlockId>> decode_block_ids(const std::string& bytes) {
+  if (bytes.size() % 16 != 0) return std::nullopt;
+  std::vector<BlockId> ids;
+  ids.reserve(bytes.size() / 16);
+  for (std::size_t at = 0; at < bytes.size(); at += 16) {
+    ids.push_back(BlockId{little_endian_at(bytes, at), little_endian_at(bytes, at + 8)});
+  }
+  return ids;
+}
+
+}  // namespace hearth::worker

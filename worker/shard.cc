@@ -1,0 +1,213 @@
+#include "worker/shard.h"
+
+#include "common/log.h"
+#include "proto/hearth.pb.h"
+#include "worker/block_handlers.h"
+#include "worker/grant_handler.h"
+#include "worker/master_link.h"
+#include "worker/read_handler.h"
+#include "worker/service.h"
+#include "worker/wire.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace hearth::worker {
+
+namespace {
+constexpr Duration announce_within = std::chrono::seconds(1);
+constexpr Duration deregister_within = std::chrono::seconds(2);
+constexpr Duration cancelled_fetches_end_within = std::chrono::seconds(1);
+constexpr Duration gauge_interval = std::chrono::seconds(1);
+
+// One hung under-store holds at most half of the threads that may block.
+AttachmentLimits limits_of(const WorkerOptions& options) {
+  const auto half = static_cast<std::uint32_t>(std::max<std::size_t>(options.blocking_threads / 2, 1));
+  return AttachmentLimits{std::min(options.fetch_parallelism, half), options.max_waiting_fetches};
+}
+}  // namespace
+
+Shard::Shard(ShardContext context, WorkerOptions options)
+    : options_(std::move(options)), executor_(context.executor), clock_(context.clock), rng_(context.rng),
+      compute_pool_(context.compute_pool), id_{options_.worker_id}, transport_(std::move(context.transport)),
+      attachments_(executor_, context.store_pool, std::move(context.open_store), limits_of(options_)),
+      background_(executor_, clock_), fetches_(executor_, clock_) {
+  while (id_.value == 0) id_.value = rng_.next();
+}
+
+Shard::~Shard() = default;
+
+Status Shard::start() {
+  CHECK_OK(make_parts());
+  serve_calls();
+  TRY(listen, Address::parse(options_.listen));
+  CHECK_OK(server_->listen(listen));
+  if (!options_.local_socket.empty()) {
+    Address local;
+    local.kind = Address::Kind::unix_socket;
+    local.host = options_.local_socket;
+    CHECK_OK(server_->listen(local, options_.local_socket_mode));
+  }
+  master_->start();
+  CHECK_OK(background_.spawn(publish_gauges(), "gauges"));
+  log_info("worker_started", {{"worker", id_.value}, {"address", advertised_address()},
+                              {"local_socket", options_.local_socket},
+                              {"capacity_bytes", options_.memory.capacity_bytes}});
+  return ok();
+}
+
+Status Shard::make_parts() {
+  TRY(master_address, Address::parse(options_.master));
+  TRY(blocks, BlockStore::open(options_.memory));
+  blocks_ = std::move(blocks);
+  const RpcContext rpc{executor_, *transport_, clock_, RpcLimits{}};
+  server_ = make_rpc_server(rpc);
+
+  LinkSource source;
+  source.describe = [this](proto::WorkerInfo& info) { describe(info); };
+  source.take_changes = [this] { return blocks_->take_changes(); };
+  source.all_blocks = [this] { return blocks_->all_blocks(); };
+  master_ = std::make_unique<MasterLink>(options_, id_, make_rpc_channel(rpc, master_address), std::move(source),
+                                         attachments_, background_, clock_, rng_, counters_);
+
+  FetcherOptions fetching;
+  fetching.through_bytes = options_.through_bytes;
+  fetching.max_waiting = options_.max_waiting_fetches;
+  fetching.fetch_timeout = options_.fetch_timeout;
+  FetcherEvents events;
+  events.presence_changed = [this] { master_->note_changes(); };
+  events.no_room = [this](std::uint64_t bytes) { grants_->recall(bytes); };
+  fetcher_ = std::make_unique<PageFetcher>(*blocks_, attachments_, compute_pool_, fetches_, clock_, counters_,
+                                           fetching, std::move(events));
+
+  service_ = std::unique_ptr<Service>(
+      new Service{options_, clock_, *blocks_, attachments_, *fetcher_, *master_, counters_});
+  reads_ = std::make_unique<ReadHandler>(*service_);
+  grants_ = std::make_unique<GrantHandler>(*service_, *server_);
+  block_calls_ = std::make_unique<BlockHandlers>(*service_);
+  return ok();
+}
+
+void Shard::serve_calls() {
+  using Call = std::shared_ptr<ServerCall>;
+  const auto on = [this](Method method, Operation operation) {
+    serve(*server_, clock_, method, std::move(operation));
+  };
+  on(Method::read, [this](Call call) { return reads_->read(std::move(call)); });
+  on(Method::grant, [this](Call call) { return grants_->grant(std::move(call)); });
+  on(Method::release, [this](Call call) { return grants_->release(std::move(call)); });
+  on(Method::load, [this](Call call) { return block_calls_->load(std::move(call)); });
+  on(Method::free_blocks, [this](Call call) { return block_calls_->free_blocks(std::move(call)); });
+  on(Method::report_corrupt, [this](Call call) { return block_calls_->report_corrupt(std::move(call)); });
+  on(Method::block_status, [this](Call call) { return block_calls_->block_status(std::move(call)); });
+  on(Method::worker_status, [this](Call call) { return worker_status(std::move(call)); });
+  server_->on_disconnect([this](ConnectionId connection) {
+    reads_->disconnected(connection);
+    grants_->disconnected(connection);
+  });
+}
+
+Task<> Shard::stop(Duration grace_period) {
+  if (!server_) co_return ok();
+  const Deadline grace = Deadline::after(clock_, grace_period);
+  log_info("worker_draining", {{"worker", id_.value}});
+  const Deadline announced = grace.sooner_of(Deadline::after(clock_, announce_within));
+  co_await master_->announce_draining(announced);
+  Status served = co_await server_->stop(grace);
+  if (!served) log_warn("calls_cut_off", {{"why", served.error().to_string()}});
+  const Deadline deregistered = Deadline::after(clock_, deregister_within);
+  co_await master_->stop(deregistered);
+  attachments_.close();
+  fetcher_->close();
+  background_.cancel();
+  co_await background_.join();
+  const Deadline fetched = Deadline::at(std::max(grace.when(), clock_.now()));
+  Status ended = co_await end_fetches(fetched);
+  log_info("worker_stopped", {{"worker", id_.value}});
+  co_return ended;
+}
+
+Task<> Shard::end_fetches(Deadline deadline) {
+  Status drained = co_await fetches_.drain(deadline);
+  if (drained) co_return ok();
+  fetches_.cancel();
+  const Deadline last = Deadline::after(clock_, cancelled_fetches_end_within);
+  Status cancelled = co_await fetches_.drain(last);
+  if (cancelled) co_return ok();
+  co_return Error(Code::deadline_exceeded, std::to_string(fetches_.size()) +
+                                               " reads hang in an under-store and cannot be given up; end the process");
+}
+
+std::vector<Address> Shard::bound() const { return server_ ? server_->bound() : std::vector<Address>{}; }
+
+std::string Shard::advertised_address() const {
+  if (!options_.advertise.empty()) return options_.advertise;
+  for (Address address : bound()) {
+    if (address.kind != Address::Kind::tcp) continue;
+    const bool any = address.host == "0.0.0.0" || address.host == "::";
+    if (any && !options_.host.empty()) address.host = options_.host;  // nobody can dial "any address"
+    return address.to_string();
+  }
+  return "";
+}
+
+void Shard::describe(proto::WorkerInfo& info) const {
+  const MemoryTierStats tier = blocks_->stats();
+  info.set_worker_id(id_.value);
+  info.set_host(options_.host);
+  info.set_address(advertised_address());
+  info.set_local_socket(options_.local_socket);
+  info.set_capacity_bytes(tier.capacity_bytes);
+  info.set_used_bytes(tier.resident_bytes + tier.orphaned_bytes);
+  info.set_state(master_->draining() ? proto::WorkerInfo::DRAINING : proto::WorkerInfo::LIVE);
+  info.set_version(options_.version);
+  info.set_block_count(tier.blocks);
+  info.set_leased_bytes(tier.leased_bytes + tier.orphaned_bytes);
+  info.set_hit_bytes(counters_.hit_bytes());
+  info.set_miss_bytes(counters_.miss_bytes());
+}
+
+Task<ServerReply> Shard::worker_status(std::shared_ptr<ServerCall> call) {
+  proto::WorkerStatusRequest request;
+  CO_CHECK_OK(parse_body(*call, request));
+  const MemoryTierStats tier = blocks_->stats();
+  proto::WorkerStatusReply body;
+  describe(*body.mutable_worker());
+  body.set_resident_bytes(tier.resident_bytes);
+  body.set_in_flight_bytes(tier.filling_bytes + fetcher_->through_bytes_in_use());
+  body.set_evicted_bytes(tier.evicted_bytes);
+  body.set_store_read_bytes(counters_.store_read_bytes());
+  body.set_store_reads(counters_.store_reads());
+  body.set_corrupt_chunks(std::max(tier.corrupt_chunks, counters_.corrupt_pages()));
+  body.set_short_circuit_grants(counters_.grants());
+  body.set_huge_pages(tier.huge_pages);
+  body.set_metrics_address(options_.metrics_address);
+  co_return reply_with(body);
+}
+
+Task<> Shard::publish_gauges() {
+  while (true) {
+    counters_.tier(blocks_->stats());
+    Status slept = co_await clock_.sleep_for(gauge_interval);
+    if (!slept) co_return ok();
+  }
+}
+
+ShardStatus Shard::status() const {
+  ShardStatus status;
+  if (!blocks_) return status;
+  status.tier = blocks_->stats();
+  status.hit_bytes = counters_.hit_bytes();
+  status.miss_bytes = counters_.miss_bytes();
+  status.store_reads = counters_.store_reads();
+  status.store_read_bytes = counters_.store_read_bytes();
+  status.through_bytes = counters_.through_bytes();
+  status.corrupt_pages = counters_.corrupt_pages();
+  status.grants = counters_.grants();
+  status.fetches_running = fetcher_->running();
+  status.registered = master_->registered();
+  status.draining = master_->draining();
+  return status;
+}
+
+}  // namespace hearth::worker

@@ -1,0 +1,47 @@
+// What a worker is started with. Plain values; the process's configuration fills them in.
+#pragma once
+
+#include "common/clock.h"
+#include "tiering/block_store.h"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace hearth {
+
+struct WorkerOptions {
+  std::string master;                       // host:port
+  std::string listen = "127.0.0.1:0";       // data server
+  std::string advertise;                    // what others dial; "" = the bound address
+  std::string local_socket;                 // path of the Unix socket; "" = no short-circuit
+  std::uint32_t local_socket_mode = 0660;
+  std::string host;                         // for people; "" = the machine's name
+  std::string version;                      // of this build
+  std::string metrics_address;              // told to whoever asks for the status
+  std::uint64_t worker_id = 0;              // 0 = random
+  MemoryTierOptions memory;
+
+  // Threads that may block in an under-store. One hung store takes at most fetch_parallelism of them, and never
+  // more than half.
+  std::size_t blocking_threads = 32;
+  std::size_t compute_threads = 1;          // checksums of fetched pages
+  std::uint32_t fetch_parallelism = 16;     // page fetches at once, per attachment; also the window of one read
+  std::uint32_t readahead_pages = 16;       // ahead of a sequential reader
+  std::size_t max_waiting_fetches = 4096;   // per attachment; more are answered `overloaded`
+  // Pages that could not be kept (full tier, no_fill) are read into this much memory beside the tier.
+  std::uint64_t through_bytes = 256ULL << 20;
+  std::size_t max_grants_per_connection = 65536;
+
+  Duration fetch_timeout = std::chrono::seconds(30);      // of one under-store read
+  Duration max_call_time = std::chrono::seconds(60);      // of a call that came without a sooner deadline
+  Duration heartbeat_interval = Duration::zero();         // zero = what the master says
+  Duration report_coalesce = std::chrono::milliseconds(100);  // from a change of presence to its report
+  Duration master_backoff_min = std::chrono::milliseconds(100);
+  Duration master_backoff_max = std::chrono::seconds(5);
+  Duration master_call_timeout = std::chrono::seconds(3);
+  std::size_t report_page_ids = 50'000;
+};
+
+}  // namespace hearth
