@@ -1,0 +1,43 @@
+# Installs libhearth into a fresh prefix and builds the example against it, by find_package and by pkg-config.
+# Run with -DBUILD=<build dir> -DSOURCE=<client dir> -DCXX=<compiler> -DLIBDIR=<lib> -P.
+set(work ${BUILD}/client/consumer_test)
+file(REMOVE_RECURSE ${work})
+
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "failed: ${ARGN}\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+run(${CMAKE_COMMAND} --install ${BUILD} --component libhearth --prefix ${work}/prefix)
+run(${CMAKE_COMMAND} -S ${SOURCE}/examples/consumer -B ${work}/build -DCMAKE_PREFIX_PATH=${work}/prefix
+    -DCMAKE_CXX_COMPILER=${CXX})
+run(${CMAKE_COMMAND} --build ${work}/build)
+set(ENV{PKG_CONFIG_PATH} ${work}/prefix/${LIBDIR}/pkgconfig)
+run(pkg-config --cflags --libs hearth)
+string(STRIP "${output}" flags)
+separate_arguments(flags)
+run(${CXX} ${SOURCE}/examples/read_file.cc -o ${work}/by_pkg_config ${flags} -Wl,-rpath,${work}/prefix/${LIBDIR})
+
+# Both start and speak up: without a master they say so, and with wrong arguments they tell the usage.
+foreach(program ${work}/build/read_file ${work}/by_pkg_config)
+  execute_process(COMMAND ${program} RESULT_VARIABLE result ERROR_VARIABLE said)
+  if(NOT result EQUAL 2 OR NOT said MATCHES "usage")
+    message(FATAL_ERROR "${program} ended with ${result}: ${said}")
+  endif()
+  execute_process(COMMAND ${program} nonsense /a RESULT_VARIABLE result ERROR_VARIABLE said)
+  if(NOT result EQUAL 2 OR NOT said MATCHES "nonsense")
+    message(FATAL_ERROR "${program} with a wrong address ended with ${result}: ${said}")
+  endif()
+endforeach()
+
+# Nothing but the public classes is visible: a program may bring its own Asio or protobuf.
+run(nm -DC --defined-only ${work}/prefix/${LIBDIR}/libhearth.so)
+string(REGEX MATCHALL "[^\n]+" symbols "${output}")
+foreach(symbol IN LISTS symbols)
+  if(NOT symbol MATCHES "hearth::(Client|File)::|hearth::code_from_errno")
+    message(FATAL_ERROR "libhearth.so shows a symbol of its inside: ${symbol}")
+  endif()
+endforeach()

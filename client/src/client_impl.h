@@ -1,0 +1,140 @@
+// One client: its io thread, its peers, its caches. The fast ways run on the caller's thread, all else on the io thread.
+//
+// Threads: public methods from any, tasks on the io thread (those say Task<>).
+// Owns:    every part. Users' tasks keep it alive; its own background tasks are waited for by the destructor.
+// Fork:    a child has no io thread, so every call there fails (usable()) and the destructor only forgets.
+#pragma once
+
+#include <hearth/client.h>
+
+#include "client/src/counters.h"
+#include "client/src/grant_cache.h"
+#include "client/src/grant_keeper.h"
+#include "client/src/master_link.h"
+#include "client/src/peers.h"
+#include "client/src/read_engine.h"
+#include "client/src/resolver.h"
+#include "client/src/store_reader.h"
+#include "common/async.h"
+#include "common/clock.h"
+#include "common/io_thread.h"
+#include "common/net/rpc.h"
+#include "common/task_group.h"
+
+#include <boost/asio/post.hpp>
+
+#include <functional>
+#include <memory>
+#include <semaphore>
+
+namespace hearth {
+
+class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
+ public:
+  // The deleter of the handle moves destruction off the io thread when the last reference goes there.
+  static Result<std::shared_ptr<ClientImpl>> connect(const ClientOptions& options);
+  ClientImpl(const ClientOptions& options, Address master);
+  ~ClientImpl();
+
+  // ok, or why no call can work: this is a forked child.
+  Status usable() const;
+  const ClientOptions& options() const { return options_; }
+  Clock& clock() const { return clock_; }
+  client::Counters& counters() { return counters_; }
+  client::GrantCache& grants() { return *grants_; }
+  client::Resolver& resolver() { return parts_->resolver; }
+  bool has_local_worker() const { return parts_->peers.has_local(); }
+  Deadline metadata_deadline() const { return Deadline::after(clock_, options_.metadata_deadline); }
+
+  // Runs `task` on the io thread and waits for its end. Refused on the io thread itself: it would wait for ever.
+  template <class T>
+  Result<T> wait(Task<T> task);
+  // Runs `task` and gives its result to `done` on the io thread.
+  template <class T>
+  void start(Task<T> task, std::function<void(Result<T>)> done);
+  bool on_io_thread() const;
+  void post(std::function<void()> work);
+
+  Task<> obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block);
+  Task<> read(std::shared_ptr<FileImpl> file, std::span<std::byte> into, std::uint64_t offset);
+  Task<std::uint64_t> load(std::shared_ptr<FileImpl> file, std::uint64_t offset, std::uint64_t length);
+  void read_ahead(std::shared_ptr<FileImpl> file, std::uint64_t position);
+  void report_corrupt(std::shared_ptr<FileImpl> file, std::size_t block, std::uint64_t block_offset, WorkerId worker);
+
+  Task<FileStatus> stat(std::string path);
+  Task<DirectoryPage> list(std::string path, std::string after, std::size_t limit);
+  Task<std::shared_ptr<FileImpl>> open(std::string path);
+  Result<std::shared_ptr<FileImpl>> opened(std::string path, client::ResolutionPtr resolution);
+  Task<std::vector<BlockPlacement>> locations(std::string path);
+  Task<std::vector<WorkerStatus>> workers();
+  Task<std::vector<AttachmentStatus>> attachments();
+  Task<AttachmentStatus> attach(std::string path, std::string uri, AttachmentOptions options);
+  Task<> detach(std::string path);
+  Task<Client::Freed> free(std::string path, bool recursive);
+  Task<MasterStatus> master_status();
+
+ private:
+  // Lives and dies on the io thread.
+  struct Parts {
+    Parts(ClientImpl& client, Address master);
+    std::unique_ptr<Transport> transport;
+    TaskGroup group;
+    std::shared_ptr<client::MasterLink> master;  // shared by the parts that ask it
+    client::Peers peers;
+    client::Resolver resolver;
+    client::StoreReader stores;
+    client::GrantKeeper keeper;
+    client::ReadEngine engine;
+  };
+  Task<> connect_task();
+  Task<> fill_in_replicas(std::vector<BlockRef> blocks, std::vector<BlockPlacement>* placements, WorkerStatus worker);
+  std::string short_circuit_answer(const BlockRef& block, const BlockPlacement& placement) const;
+  static Task<> stop_parts(Parts* parts);
+
+  const ClientOptions options_;
+  Clock& clock_;
+  const std::uint64_t fork_generation_;
+  client::Counters counters_;
+  std::unique_ptr<client::GrantCache> grants_;
+  std::unique_ptr<IoThread> io_;
+  std::unique_ptr<Parts> parts_;
+};
+
+// Both in this header because they are templates; the result is handed over through a block that both sides hold.
+template <class T>
+Result<T> ClientImpl::wait(Task<T> task) {
+  CHECK_OK(usable());
+  if (on_io_thread()) {
+    return Error(Code::invalid_argument, "a synchronous call from a callback of the library would wait for itself; use the async form");
+  }
+  struct Slot {
+    Result<T> result;
+    std::binary_semaphore ready{0};
+  };
+  auto slot = std::make_shared<Slot>();
+  start<T>(std::move(task), [slot](Result<T> result) {
+    slot->result = std::move(result);
+    slot->ready.release();
+  });
+  slot->ready.acquire();
+  return std::move(slot->result);
+}
+
+namespace client {
+template <class T>
+Task<> finish(Task<T> task, std::function<void(Result<T>)> done) {
+  Result<T> result = co_await std::move(task);
+  done(std::move(result));
+  co_return ok();
+}
+}  // namespace client
+
+template <class T>
+void ClientImpl::start(Task<T> task, std::function<void(Result<T>)> done) {
+  asio::post(io_->executor(), [this, task = std::move(task), done = std::move(done)]() mutable {
+    const Status started = parts_->group.spawn(client::finish<T>(std::move(task), done), "client_call");
+    if (!started) done(started.error());
+  });
+}
+
+}  // namespace hearth

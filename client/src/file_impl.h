@@ -1,0 +1,84 @@
+// An open file: one version, its blocks, and what is known about reading each of them.
+//
+// Threads: any, but holders and the readahead's fetching, which are confined to the io thread.
+// Owns:    the control objects of every grant it ever read from, until it is closed: a reader that loaded the pointer
+//          may still be about to pin it. Their mappings go when they are retired, not when the file is closed.
+// Warm:    read_mapped() neither locks, allocates nor calls the kernel.
+#pragma once
+
+#include <hearth/client.h>
+
+#include "client/src/convert.h"
+#include "client/src/mapped_grant.h"
+#include "client/src/readahead.h"
+#include "common/async.h"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace hearth {
+
+class FileImpl : public std::enable_shared_from_this<FileImpl> {
+ public:
+  FileImpl(std::shared_ptr<ClientImpl> client, std::string path, client::ResolutionPtr resolution);
+  ~FileImpl();
+
+  const std::string& path() const { return path_; }
+  const FileStatus& status() const { return resolution_->status; }
+  const client::Resolution& resolution() const { return *resolution_; }
+  ClientImpl& client() const { return *client_; }
+  client::Readahead& readahead() { return *readahead_; }
+  const std::shared_ptr<client::Readahead>& shared_readahead() const { return readahead_; }
+
+  Result<std::size_t> pread(std::span<std::byte> into, std::uint64_t offset);
+  Task<std::size_t> pread_task(std::span<std::byte> into, std::uint64_t offset);  // on the io thread
+  Result<MappedBlock> map();
+
+  // How much of a read at `offset` there is before the end of the file.
+  std::size_t clip(std::size_t wanted, std::uint64_t offset) const;
+  std::size_t block_index(std::uint64_t offset) const {
+    return static_cast<std::size_t>(offset / resolution_->blocks[0].length_bytes);
+  }
+  // Copies what lies in mapped blocks, from the front, up to the first byte that does not; bytes copied.
+  std::size_t read_mapped(std::span<std::byte> into, std::uint64_t offset);
+
+  // Grants, by block.
+  bool wants_grant(std::size_t block) const;           // worth asking for now
+  bool has_grant(std::size_t block) const { return blocks_[block].grant.load(std::memory_order_acquire) != nullptr; }
+  void use_grant(std::size_t block, std::shared_ptr<client::MappedGrant> grant);
+  bool use_cached_grant(std::size_t block);            // one that the client's cache has
+  void ask_grant_again(std::size_t block, TimePoint when);
+  void grant_may_be_possible(std::size_t block, TimePoint when);  // not later than that
+
+  // Io thread only: workers said to hold the block, and when that was heard.
+  struct Holders {
+    std::vector<WorkerId> workers;
+    TimePoint heard{};
+  };
+  Holders& holders(std::size_t block) { return blocks_[block].holders; }
+
+ private:
+  struct Block {
+    std::atomic<client::MappedGrant*> grant{nullptr};
+    std::atomic<std::int64_t> next_grant_try_ns{0};
+    Holders holders;
+  };
+  bool copy_from(client::MappedGrant& grant, Block& block, std::size_t index, std::uint64_t block_offset,
+                 std::span<std::byte> into);
+
+  // Set once
+  const std::shared_ptr<ClientImpl> client_;  // shared: files keep their client alive
+  const std::string path_;
+  const client::ResolutionPtr resolution_;
+  const std::shared_ptr<client::Readahead> readahead_;  // shared: fetches in flight outlive the file
+
+  std::vector<Block> blocks_;
+  std::mutex grants_mutex_;
+  std::vector<std::shared_ptr<client::MappedGrant>> grants_;  // Guarded by grants_mutex_; shared with the cache
+};
+
+}  // namespace hearth

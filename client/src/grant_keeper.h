@@ -1,0 +1,67 @@
+// Asks the local worker for grants, keeps them in the cache, and gives leases back.
+//
+// Threads: released() from any; everything else is confined to the io thread.
+// Rate:    a block that was refused is asked for again after a second at the earliest (ask_grant_again of the file).
+// Fails:   what the worker said; unavailable when no worker can be reached by a local socket.
+#pragma once
+
+#include "client/src/counters.h"
+#include "client/src/grant_cache.h"
+#include "client/src/peers.h"
+#include "client/src/signal.h"
+#include "common/block.h"
+#include "common/task_group.h"
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+namespace hearth {
+class FileImpl;
+}
+
+namespace hearth::client {
+
+// Leases whose mappings are gone, on their way back. Shared: a mapping may outlive the client.
+class LeaseReleaser : public std::enable_shared_from_this<LeaseReleaser> {
+ public:
+  LeaseReleaser(TaskGroup& group, Peers& peers, const Clock& clock) : group_(&group), peers_(&peers), clock_(clock) {}
+  void released(const LeaseName& lease);  // any thread
+  void close();                           // io thread; later releases are the closed connection's
+
+ private:
+  static Task<> flush(std::shared_ptr<LeaseReleaser> self);
+  Task<> give_back(WorkerId worker, std::uint64_t connection, std::vector<std::uint64_t> leases);
+
+  TaskGroup* group_;
+  Peers* peers_;
+  const Clock& clock_;
+  std::mutex mutex_;
+  // Guarded by mutex_
+  std::vector<LeaseName> waiting_;
+  bool flushing_ = false;
+  bool closed_ = false;
+};
+
+class GrantKeeper {
+ public:
+  GrantKeeper(const Clock& clock, TaskGroup& group, Peers& peers, GrantCache& cache);
+
+  // After success the file has the grant of its block `index`.
+  Task<> obtain(std::shared_ptr<FileImpl> file, std::size_t index, Deadline deadline);
+  void close() { releaser_->close(); }
+
+ private:
+  Task<std::shared_ptr<MappedGrant>> ask(BlockRef block, Reach worker, Deadline deadline);
+
+  const Clock& clock_;
+  Executor executor_;
+  Peers& peers_;
+  GrantCache& cache_;
+  std::shared_ptr<LeaseReleaser> releaser_;
+  std::unordered_map<BlockId, std::shared_ptr<Signal>, BlockIdHash> asking_;
+};
+
+}  // namespace hearth::client

@@ -1,0 +1,115 @@
+#include "client/src/mapped_grant.h"
+
+#include "common/block.h"
+#include "common/crc32c.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace hearth::client {
+namespace {
+
+// Populating pays for itself while the whole block is likely to be read at once.
+constexpr std::uint64_t populate_up_to_bytes = 2U << 20;
+
+std::size_t chunk_count(std::uint64_t length_bytes) {
+  return static_cast<std::size_t>((length_bytes + checksum_chunk_bytes - 1) / checksum_chunk_bytes);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<MappedGrant>> MappedGrant::map(Parts parts, OnUnmapped on_unmapped) {
+  auto grant = std::make_shared<MappedGrant>(std::move(parts), std::move(on_unmapped));
+  CHECK_OK(grant->map_memory());
+  return grant;
+}
+
+// A mapping of memory that can shrink turns a read into SIGBUS, so the seals are checked and not believed.
+Status MappedGrant::map_memory() {
+  if (parts_.chunk_checksums.size() != chunk_count(parts_.length_bytes)) {
+    return Error(Code::bad_frame, "a grant of block " + parts_.block.to_hex() + " came with " +
+                                      std::to_string(parts_.chunk_checksums.size()) + " checksums for " +
+                                      std::to_string(parts_.length_bytes) + " bytes");
+  }
+  const int wanted = F_SEAL_SHRINK;
+  const int seals = ::fcntl(parts_.fd.get(), F_GET_SEALS);
+  struct stat info {};
+  const bool known = seals >= 0 && ::fstat(parts_.fd.get(), &info) == 0;
+  const auto size = known ? static_cast<std::uint64_t>(info.st_size) : 0;
+  if (!known || (seals & wanted) != wanted || parts_.length_bytes == 0 || parts_.fd_offset_bytes > size ||
+      parts_.length_bytes > size - parts_.fd_offset_bytes) {
+    return Error(Code::bad_frame, "the descriptor granted for block " + parts_.block.to_hex() +
+                                      " is not a sealed memory file that holds the block; the block is read through the worker");
+  }
+  const auto os_page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t slack = parts_.fd_offset_bytes % os_page;
+  mapping_bytes_ = static_cast<std::size_t>(parts_.length_bytes + slack);
+  const int flags = MAP_SHARED | (parts_.length_bytes <= populate_up_to_bytes ? MAP_POPULATE : 0);
+  void* mapping = ::mmap(nullptr, mapping_bytes_, PROT_READ, flags, parts_.fd.get(),
+                         static_cast<off_t>(parts_.fd_offset_bytes - slack));
+  if (mapping == MAP_FAILED) {
+    return Error(code_from_errno(errno), "could not map block " + parts_.block.to_hex() + ": " + std::strerror(errno));
+  }
+  mapping_ = mapping;
+  data_ = static_cast<const std::byte*>(mapping) + slack;
+  verified_ = std::make_unique<std::atomic<std::uint64_t>[]>((parts_.chunk_checksums.size() + 63) / 64);
+  return ok();
+}
+
+MappedGrant::~MappedGrant() {
+  retire();
+  if (mapping_ != nullptr) ::munmap(mapping_, mapping_bytes_);  // only when map_memory() failed half-way
+}
+
+bool MappedGrant::pin() {
+  const std::uint64_t before = state_.fetch_add(1, std::memory_order_acquire);
+  if ((before & retired_bit) == 0) return true;
+  unpin();
+  return false;
+}
+
+void MappedGrant::unpin() {
+  const std::uint64_t after = state_.fetch_sub(1, std::memory_order_acq_rel) - 1;
+  if (after == retired_bit) try_unmap();
+}
+
+void MappedGrant::retire() {
+  const std::uint64_t before = state_.fetch_or(retired_bit, std::memory_order_acq_rel);
+  if ((before & (retired_bit | pin_mask)) == 0) try_unmap();
+}
+
+// Several may get here (a refused pin that leaves looks like the last one); one wins.
+void MappedGrant::try_unmap() {
+  std::uint64_t expected = retired_bit;
+  if (!state_.compare_exchange_strong(expected, retired_bit | unmapped_bit, std::memory_order_acq_rel)) return;
+  if (mapping_ == nullptr) return;
+  ::munmap(mapping_, mapping_bytes_);
+  mapping_ = nullptr;
+  parts_.fd.reset();
+  parts_.chunk_checksums = {};
+  verified_.reset();
+  if (on_unmapped_) std::exchange(on_unmapped_, nullptr)(parts_.lease);
+}
+
+std::optional<std::uint64_t> MappedGrant::first_wrong(std::uint64_t offset, std::uint64_t length, Verify mode) {
+  if (mode == Verify::off || length == 0) return std::nullopt;
+  const std::size_t first = static_cast<std::size_t>(offset / checksum_chunk_bytes);
+  const std::size_t last = static_cast<std::size_t>((offset + length - 1) / checksum_chunk_bytes);
+  for (std::size_t chunk = first; chunk <= last; ++chunk) {
+    std::atomic<std::uint64_t>& word = verified_[chunk / 64];
+    const std::uint64_t bit = 1ULL << (chunk % 64);
+    if (mode == Verify::once && (word.load(std::memory_order_acquire) & bit) != 0) continue;
+    const std::uint64_t begin = std::uint64_t{chunk} * checksum_chunk_bytes;
+    const std::uint64_t count = std::min<std::uint64_t>(checksum_chunk_bytes, parts_.length_bytes - begin);
+    if (crc32c(bytes().subspan(begin, count)) != parts_.chunk_checksums[chunk]) return begin;
+    word.fetch_or(bit, std::memory_order_release);
+  }
+  return std::nullopt;
+}
+
+}  // namespace hearth::client

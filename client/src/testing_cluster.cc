@@ -1,0 +1,386 @@
+#include "client/src/testing_cluster.h"
+
+#include "common/crc32c.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace hearth::client::testing {
+namespace {
+
+BlockId id_of(const proto::BlockRef& block) { return BlockId{block.id_high(), block.id_low()}; }
+
+void encode(const BlockRef& block, proto::BlockRef& out) {
+  out.set_id_high(block.id.high);
+  out.set_id_low(block.id.low);
+  out.set_attachment(block.attachment.value);
+  out.set_store_path(block.store_path);
+  out.set_version(block.version);
+  out.set_start_bytes(block.start.value);
+  out.set_length_bytes(block.length_bytes);
+  out.set_page_size_bytes(block.page_size_bytes);
+}
+
+UniqueFd sealed_memory(const std::string& content) {
+  UniqueFd fd(::memfd_create("fake-block", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const auto written = ::write(fd.get(), content.data(), content.size());
+  assert(written == static_cast<ssize_t>(content.size()));
+  (void)written;
+  ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+  return fd;
+}
+
+}  // namespace
+
+std::vector<BlockRef> blocks_of(const std::string& path, const FakeFile& file) {
+  return cut_into_blocks(file.store_uri, AttachmentId{1}, path.substr(1), file.version, file.content.size(),
+                         file.block_size_bytes, default_page_size_bytes);
+}
+
+// ---- FakeServer
+
+FakeServer::FakeServer() { io_.start(); }
+FakeServer::~FakeServer() { assert(!server_ && "the derived destructor stops"); }
+
+void FakeServer::serve(Method method) { methods_.push_back(method); }
+
+void FakeServer::start(const std::vector<Address>& addresses) {
+  transport_ = make_socket_transport(io_.executor());
+  server_ = make_rpc_server(RpcContext{io_.executor(), *transport_, real_clock(), RpcLimits{}});
+  for (const Method method : methods_) {
+    server_->handle(method, [this](std::shared_ptr<ServerCall> call) { return handle(std::move(call)); });
+  }
+  for (const Address& address : addresses) {
+    const Status listening = server_->listen(address);
+    assert(listening);
+    (void)listening;
+  }
+  for (const Address& bound : server_->bound()) {
+    if (bound.kind == Address::Kind::tcp) tcp_ = bound;
+  }
+}
+
+void FakeServer::stop() {
+  if (!server_) return;
+  const Status stopped = io_.run_sync(server_->stop(Deadline::after(real_clock(), Duration::zero())));
+  (void)stopped;
+  struct Drop {
+    static Task<> now(FakeServer* self) {
+      self->server_.reset();
+      self->transport_.reset();
+      co_return ok();
+    }
+  };
+  const Status dropped = io_.run_sync(Drop::now(this));
+  (void)dropped;
+}
+
+void FakeServer::fail_with(Code code) {
+  std::lock_guard lock(mutex_);
+  failure_ = code;
+}
+
+int FakeServer::calls(Method method) const {
+  std::lock_guard lock(mutex_);
+  const auto found = calls_.find(method);
+  return found == calls_.end() ? 0 : found->second;
+}
+
+Task<ServerReply> FakeServer::handle(std::shared_ptr<ServerCall> call) {
+  Code failure = Code::ok;
+  {
+    std::lock_guard lock(mutex_);
+    ++calls_[call->method()];
+    failure = failure_;
+    connections_.push_back(call->connection());
+  }
+  if (failure != Code::ok) co_return Error(failure, "scripted to fail");
+  Result<ServerReply> reply = co_await answer(call);
+  co_return reply;
+}
+
+void FakeServer::notify_all(Method method, std::string body) {
+  struct Send {
+    static Task<> now(FakeServer* self, Method method, std::string body) {
+      std::sort(self->connections_.begin(), self->connections_.end());
+      const auto end = std::unique(self->connections_.begin(), self->connections_.end());
+      for (auto one = self->connections_.begin(); one != end; ++one) self->server_->notify(*one, method, body);
+      co_return ok();
+    }
+  };
+  const Status sent = io_.run_sync(Send::now(this, method, std::move(body)));
+  assert(sent);
+  (void)sent;
+}
+
+// ---- FakeWorker
+
+FakeWorker::FakeWorker(std::uint64_t id, std::string socket_path) : id_(id) {
+  socket_path_ = std::move(socket_path);
+  for (const Method method : {Method::read, Method::grant, Method::release, Method::load, Method::report_corrupt,
+                              Method::block_status, Method::worker_status}) {
+    serve(method);
+  }
+  start_again();
+}
+
+void FakeWorker::start_again() {
+  std::vector<Address> addresses{Address{.kind = Address::Kind::tcp, .host = "127.0.0.1", .port = 0}};
+  if (!socket_path_.empty()) addresses.push_back(Address{.kind = Address::Kind::unix_socket, .host = socket_path_});
+  start(addresses);
+}
+
+proto::WorkerInfo FakeWorker::info(proto::WorkerInfo::State state) const {
+  proto::WorkerInfo out;
+  out.set_worker_id(id_);
+  out.set_address(tcp_address());
+  out.set_local_socket(socket_path_);
+  out.set_capacity_bytes(1ULL << 30);
+  out.set_state(state);
+  return out;
+}
+
+void FakeWorker::hold(const std::string& path, const FakeFile& file) {
+  std::lock_guard lock(mutex_);
+  for (const BlockRef& block : blocks_of(path, file)) {
+    blocks_[block.id] = file.content.substr(block.start.value, block.length_bytes);
+  }
+}
+
+void FakeWorker::damage(const std::string& path, const FakeFile& file, std::uint64_t offset) {
+  std::lock_guard lock(mutex_);
+  for (const BlockRef& block : blocks_of(path, file)) damaged_[block.id] = offset;
+}
+
+void FakeWorker::refuse_grants(Code code) {
+  std::lock_guard lock(mutex_);
+  refusal_ = code;
+}
+
+std::vector<std::uint64_t> FakeWorker::released() const {
+  std::lock_guard lock(mutex_);
+  return released_;
+}
+
+void FakeWorker::recall_everything() {
+  proto::RecallNotice notice;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto lease : leases_) notice.add_lease_ids(lease);
+  }
+  notify_all(Method::recall, notice.SerializeAsString());
+}
+
+Result<ServerReply> FakeWorker::grant(const proto::GrantRequest& request) {
+  std::lock_guard lock(mutex_);
+  if (refusal_ != Code::ok) return Error(refusal_, "grants are refused here");
+  const auto found = blocks_.find(id_of(request.block()));
+  if (found == blocks_.end()) return Error(Code::not_found, "not cached");
+  std::string content = found->second;
+  ServerReply reply;
+  for (const std::uint32_t sum : chunk_checksums(std::as_bytes(std::span(content)))) {
+    for (int b = 0; b < 4; ++b) reply.payload += static_cast<char>(sum >> (8 * b));
+  }
+  if (const auto damage = damaged_.find(found->first); damage != damaged_.end()) content[damage->second] ^= 1;
+  proto::GrantReply body;
+  leases_.push_back(leases_.size() + 1);
+  body.set_lease_id(leases_.back());
+  body.set_length_bytes(content.size());
+  reply.body = body.SerializeAsString();
+  reply.fds.push_back(sealed_memory(content));
+  return reply;
+}
+
+Task<ServerReply> FakeWorker::read(std::shared_ptr<ServerCall> call) {
+  proto::ReadRequest request;
+  request.ParseFromString(call->body());
+  std::string bytes;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = blocks_.find(id_of(request.block()));
+    if (found != blocks_.end()) bytes = found->second.substr(request.offset_bytes(), request.length_bytes());
+  }
+  if (bytes.empty()) co_return Error(Code::unavailable, "this worker can not reach the store");
+  std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(bytes))};
+  const std::uint32_t sum = crc32c(parts[0]);
+  CO_CHECK_OK(co_await call->send_part(0, std::move(parts), sum));
+  proto::ReadReply body;
+  body.set_hit_bytes(bytes.size());
+  ServerReply reply;
+  reply.body = body.SerializeAsString();
+  co_return reply;
+}
+
+Task<ServerReply> FakeWorker::answer(std::shared_ptr<ServerCall> call) {
+  ServerReply reply;
+  switch (call->method()) {
+    case Method::read: {
+      Result<ServerReply> answered = co_await read(call);
+      co_return answered;
+    }
+    case Method::grant: {
+      proto::GrantRequest request;
+      request.ParseFromString(call->body());
+      co_return grant(request);
+    }
+    case Method::release: {
+      proto::ReleaseRequest request;
+      request.ParseFromString(call->body());
+      std::lock_guard lock(mutex_);
+      released_.insert(released_.end(), request.lease_ids().begin(), request.lease_ids().end());
+      co_return reply;
+    }
+    case Method::load: {
+      proto::LoadRequest request;
+      request.ParseFromString(call->body());
+      proto::LoadReply body;
+      body.set_loaded_bytes(request.length_bytes());
+      reply.body = body.SerializeAsString();
+      co_return reply;
+    }
+    case Method::worker_status: {
+      proto::WorkerStatusReply body;
+      *body.mutable_worker() = info();
+      reply.body = body.SerializeAsString();
+      co_return reply;
+    }
+    case Method::block_status: {
+      proto::BlockStatusRequest request;
+      request.ParseFromString(call->body());
+      proto::BlockStatusReply body;
+      std::lock_guard lock(mutex_);
+      for (const auto& block : request.blocks()) {
+        auto* status = body.add_blocks();
+        status->set_present(blocks_.contains(id_of(block)));
+        status->set_complete(status->present());
+        status->set_tier("memory");
+      }
+      reply.body = body.SerializeAsString();
+      co_return reply;
+    }
+    default: co_return reply;
+  }
+}
+
+// ---- FakeMaster
+
+FakeMaster::FakeMaster() {
+  for (const Method method : {Method::stat, Method::list, Method::resolve, Method::locate, Method::workers,
+                              Method::bad_location, Method::master_status}) {
+    serve(method);
+  }
+  start({Address{.kind = Address::Kind::tcp, .host = "127.0.0.1", .port = 0}});
+}
+
+void FakeMaster::start_again() {
+  auto address = Address::parse(tcp_address());
+  start({*address});
+}
+
+void FakeMaster::put(const std::string& path, FakeFile file) {
+  std::lock_guard lock(mutex_);
+  files_[path] = std::move(file);
+}
+
+void FakeMaster::remove(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  files_.erase(path);
+}
+
+void FakeMaster::set_workers(std::vector<proto::WorkerInfo> workers) {
+  std::lock_guard lock(mutex_);
+  workers_ = std::move(workers);
+  ++table_version_;
+}
+
+void FakeMaster::set_holders(std::vector<std::uint64_t> worker_ids) {
+  std::lock_guard lock(mutex_);
+  holders_ = std::move(worker_ids);
+}
+
+proto::FileInfo FakeMaster::info(const std::string& path, const FakeFile& file) const {
+  proto::FileInfo out;
+  out.set_inode(std::hash<std::string>{}(path) | 2);
+  out.set_type(file.type);
+  out.set_length_bytes(file.type == proto::REGULAR ? file.content.size() : 0);
+  out.set_version(file.version);
+  out.set_symlink_target(file.target);
+  out.set_ttl_ms(file.ttl_ms);
+  return out;
+}
+
+Result<std::string> FakeMaster::resolve(const std::string& path) {
+  const auto found = files_.find(path);
+  if (found == files_.end()) {
+    for (const auto& [known, file] : files_) {
+      if (file.type == proto::SYMLINK && path.starts_with(known + "/")) return Error(Code::not_directory, known + " is a symlink");
+    }
+    return Error(Code::not_found, path + " does not exist");
+  }
+  proto::ResolveReply reply;
+  *reply.mutable_info() = info(path, found->second);
+  reply.set_store_uri(found->second.store_uri);
+  reply.set_worker_table_version(table_version_);
+  if (found->second.type == proto::REGULAR) {
+    for (const BlockRef& block : blocks_of(path, found->second)) {
+      encode(block, *reply.add_blocks());
+      auto* location = reply.add_locations();
+      for (const auto id : holders_) location->add_worker_ids(id);
+    }
+  }
+  return reply.SerializeAsString();
+}
+
+Result<std::string> FakeMaster::stat(const std::string& path) {
+  const auto found = files_.find(path);
+  if (found == files_.end()) return Error(Code::not_found, path + " does not exist");
+  proto::StatReply reply;
+  *reply.mutable_info() = info(path, found->second);
+  return reply.SerializeAsString();
+}
+
+std::string FakeMaster::list(const std::string& path) {
+  proto::ListReply reply;
+  for (const auto& [known, file] : files_) {
+    if (known.rfind('/') != path.size() || !known.starts_with(path)) continue;
+    auto* entry = reply.add_entries();
+    entry->set_name(known.substr(path.size() + 1));
+    *entry->mutable_info() = info(known, file);
+  }
+  return reply.SerializeAsString();
+}
+
+Task<ServerReply> FakeMaster::answer(std::shared_ptr<ServerCall> call) {
+  ServerReply reply;
+  std::lock_guard lock(mutex_);
+  if (call->method() == Method::resolve || call->method() == Method::stat) {
+    proto::ResolveRequest request;  // both begin with the path
+    request.ParseFromString(call->body());
+    auto body = call->method() == Method::stat ? stat(request.path()) : resolve(request.path());
+    if (!body) co_return std::move(body).error();
+    reply.body = std::move(body).value();
+  } else if (call->method() == Method::list) {
+    proto::ListRequest request;
+    request.ParseFromString(call->body());
+    reply.body = list(request.path());
+  } else if (call->method() == Method::workers) {
+    proto::WorkersReply body;
+    for (const auto& worker : workers_) *body.add_workers() = worker;
+    body.set_worker_table_version(table_version_);
+    reply.body = body.SerializeAsString();
+  } else if (call->method() == Method::locate) {
+    proto::LocateReply body;
+    auto* location = body.add_locations();
+    for (const auto id : holders_) location->add_worker_ids(id);
+    body.set_worker_table_version(table_version_);
+    reply.body = body.SerializeAsString();
+  }
+  co_return reply;
+}
+
+}  // namespace hearth::client::testing

@@ -1,0 +1,119 @@
+// A scripted master and scripted workers over real sockets, for tests of the client alone.
+//
+// Threads: methods from the test's thread; the servers run on a thread of their own.
+// Owns:    its servers and sockets, until the destructor.
+#pragma once
+
+#include "common/block.h"
+#include "common/io_thread.h"
+#include "common/net/rpc.h"
+#include "proto/hearth.pb.h"
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace hearth::client::testing {
+
+// A file as the scripted master knows it.
+struct FakeFile {
+  std::string content;
+  std::string version = "v1";
+  proto::FileType type = proto::REGULAR;
+  std::string target;
+  std::uint64_t ttl_ms = 60'000;
+  std::uint64_t block_size_bytes = 1ULL << 30;
+  std::string store_uri = "file:///nowhere/at/all";
+};
+
+std::vector<BlockRef> blocks_of(const std::string& path, const FakeFile& file);
+
+class FakeServer {
+ public:
+  FakeServer();
+  virtual ~FakeServer();
+  void fail_with(Code code);  // every later call, ok ends it
+  int calls(Method method) const;
+  std::string tcp_address() const { return tcp_.to_string(); }
+  const std::string& socket_path() const { return socket_path_; }
+  void start(const std::vector<Address>& addresses);
+  void stop();  // connections end, as if the process was killed
+
+ protected:
+  virtual Task<ServerReply> answer(std::shared_ptr<ServerCall> call) = 0;
+  void serve(Method method);
+  void notify_all(Method method, std::string body);
+
+  mutable std::mutex mutex_;  // guards what tests and handlers share
+  std::string socket_path_;
+
+ private:
+  Task<ServerReply> handle(std::shared_ptr<ServerCall> call);
+
+  IoThread io_{"fake-server"};
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<RpcServer> server_;
+  std::vector<Method> methods_;
+  std::vector<ConnectionId> connections_;
+  Address tcp_;
+  Code failure_ = Code::ok;
+  std::map<Method, int> calls_;
+};
+
+class FakeWorker : public FakeServer {
+ public:
+  FakeWorker(std::uint64_t id, std::string socket_path);
+  ~FakeWorker() override { stop(); }
+  void hold(const std::string& path, const FakeFile& file);
+  void start_again();
+  // Flips a byte in what is granted, after its checksums were taken.
+  void damage(const std::string& path, const FakeFile& file, std::uint64_t offset);
+  void recall_everything();
+  void refuse_grants(Code code);
+  std::vector<std::uint64_t> released() const;
+  std::uint64_t id() const { return id_; }
+  proto::WorkerInfo info(proto::WorkerInfo::State state = proto::WorkerInfo::LIVE) const;
+
+ protected:
+  Task<ServerReply> answer(std::shared_ptr<ServerCall> call) override;
+
+ private:
+  Result<ServerReply> grant(const proto::GrantRequest& request);
+  Task<ServerReply> read(std::shared_ptr<ServerCall> call);
+
+  const std::uint64_t id_;
+  std::map<BlockId, std::string> blocks_;
+  std::map<BlockId, std::uint64_t> damaged_;
+  std::vector<std::uint64_t> leases_;
+  std::vector<std::uint64_t> released_;
+  Code refusal_ = Code::ok;
+};
+
+class FakeMaster : public FakeServer {
+ public:
+  FakeMaster();
+  ~FakeMaster() override { stop(); }
+  void put(const std::string& path, FakeFile file);
+  void remove(const std::string& path);
+  void set_workers(std::vector<proto::WorkerInfo> workers);
+  void set_holders(std::vector<std::uint64_t> worker_ids);  // of every block
+  void start_again();
+
+ protected:
+  Task<ServerReply> answer(std::shared_ptr<ServerCall> call) override;
+
+ private:
+  Result<std::string> resolve(const std::string& path);
+  Result<std::string> stat(const std::string& path);
+  std::string list(const std::string& path);
+  proto::FileInfo info(const std::string& path, const FakeFile& file) const;
+
+  std::map<std::string, FakeFile> files_;
+  std::vector<proto::WorkerInfo> workers_;
+  std::vector<std::uint64_t> holders_;
+  std::uint64_t table_version_ = 1;
+};
+
+}  // namespace hearth::client::testing
