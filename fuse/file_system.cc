@@ -1,0 +1,200 @@
+#include "fuse/file_system.h"
+
+#include "common/log.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace hearth {
+namespace {
+
+constexpr std::string_view version_xattr = "user.hearth.version";
+constexpr std::string_view locations_xattr = "user.hearth.locations";
+constexpr Duration capacity_freshness = std::chrono::seconds(1);
+// An open version does not change, so this only bounds how late its mode bits follow.
+constexpr Duration open_attr_timeout = std::chrono::seconds(1);
+
+Error changed(const std::string& path) {
+  return Error(Code::stale, path + " has another version now; open it again");
+}
+
+}  // namespace
+
+FileSystem::FileSystem(const MountOptions& options, Source& source, BackingFiles& backing, FileStatus root)
+    : options_(options), source_(source), nodes_(options.subtree, std::move(root)), modes_(backing) {}
+
+std::string FileSystem::path_of(NodeId node) const {
+  auto path = nodes_.path(node);
+  return path ? *path : "inode " + std::to_string(node);
+}
+
+Result<NodeEntry> FileSystem::enter(NodeId parent, std::string_view name, FileStatus status) {
+  TRY(node, nodes_.enter(parent, name, status));
+  NodeEntry entry;
+  entry.node = node;
+  entry.entry_timeout = std::min<Duration>(status.ttl, options_.entry_timeout);
+  entry.attr_timeout = std::min<Duration>(status.ttl, options_.attr_timeout);
+  entry.status = std::move(status);
+  return entry;
+}
+
+Result<NodeEntry> FileSystem::lookup(NodeId parent, std::string_view name) {
+  constexpr std::size_t longest_name = 255;  // what statfs tells; the kernel itself stops at 1,024
+  if (name.size() > longest_name) return Error(Code::name_too_long, "a name of " + std::to_string(name.size()) + " bytes");
+  TRY(path, nodes_.path(parent, name));
+  TRY(status, source_.stat(path));
+  return enter(parent, name, std::move(status));
+}
+
+Result<NodeEntry> FileSystem::entry_of(NodeId parent, const DirectoryItem& item) {
+  return enter(parent, item.name, item.status);
+}
+
+Result<NodeAttributes> FileSystem::attributes(NodeId node) {
+  TRY(known, nodes_.status(node));
+  // The version of an open file is immutable: its size is true whatever the store and the master say now, and
+  // reading it does not depend on them being up. A path that changed is caught by the lookup.
+  if (known.type == EntryType::regular && nodes_.pinned(node)) {
+    return NodeAttributes{std::move(known), std::min(open_attr_timeout, options_.attr_timeout)};
+  }
+  TRY(path, nodes_.path(node));
+  auto status = source_.stat(path);
+  if (!status) {
+    // The name is gone, but the kernel still has the inode: it has to look the path up again.
+    if (status.code() == Code::not_found && node != root_node) return changed(path);
+    return std::move(status).error();
+  }
+  if (!same_node_content(known, *status)) return changed(path);
+  nodes_.refresh(node, *status);
+  const Duration timeout = std::min<Duration>(status->ttl, options_.attr_timeout);
+  return NodeAttributes{std::move(*status), timeout};
+}
+
+Status FileSystem::access(NodeId node, int mask) {
+  CHECK_OK(attributes(node));
+  if ((mask & W_OK) != 0) return Error(Code::read_only, "the mount is read only");
+  return ok();  // the kernel checked the mode bits (default_permissions)
+}
+
+Result<std::string> FileSystem::readlink(NodeId node) {
+  TRY(status, nodes_.status(node));
+  if (status.type != EntryType::symlink) return Error(Code::invalid_argument, path_of(node) + " is not a symlink");
+  return std::move(status.symlink_target);
+}
+
+Result<std::shared_ptr<FileHandle>> FileSystem::open(NodeId node) {
+  TRY(known, nodes_.status(node));
+  TRY(path, nodes_.path(node));
+  auto file = source_.open(path);
+  if (!file && file.code() != Code::not_found) return std::move(file).error();
+  if (!file || !same_node_content(known, (*file)->status())) {
+    source_.forget(path);  // the lookup that follows must not be answered from before the change
+    counters_.stale_open();
+    return changed(path);
+  }
+  auto handle = std::make_shared<FileHandle>();
+  handle->node = node;
+  handle->file = std::move(*file);
+  if (known.length_bytes > 0) {
+    auto block = handle->file->map();
+    if (block && block->bytes.size() == known.length_bytes) handle->block = std::move(*block);
+    if (!block && log_enabled(LogLevel::debug)) {
+      log_debug("fuse_file_not_mapped", {{"path", path}, {"reason", block.error().message()}});
+    }
+  }
+  CHECK_OK(nodes_.pin(node));
+  handle->opened = modes_.open(node, handle->block ? &*handle->block : nullptr, known.length_bytes);
+  counters_.open_files.fetch_add(1, std::memory_order_relaxed);
+  handle->opened.mode == IoModes::Opened::Mode::passthrough ? counters_.opened_passthrough()
+                                                            : counters_.opened_cached();
+  consider_prefetch(path, *handle);
+  return handle;
+}
+
+void FileSystem::consider_prefetch(const std::string& path, const FileHandle& handle) {
+  // The first read of a file of one page makes it resident anyway.
+  constexpr std::uint64_t one_page_bytes = 1U << 20;
+  const FileStatus& status = handle.file->status();
+  if (options_.prefetch == MountOptions::Prefetch::off || handle.block || status.length_bytes <= one_page_bytes ||
+      status.length_bytes > options_.prefetch_max_bytes) {
+    return;
+  }
+  std::string key = path;
+  key.append(1, '\0').append(status.version);
+  prefetcher_.add(std::move(key), handle.file);
+}
+
+Result<std::span<const std::byte>> FileSystem::read(const FileHandle& handle, std::uint64_t offset, std::size_t size,
+                                                    std::span<std::byte> scratch) {
+  const std::uint64_t length = handle.file->status().length_bytes;
+  if (offset >= length) return std::span<const std::byte>();
+  const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size, length - offset));
+  if (handle.block) {
+    counters_.read_mapped(wanted);
+    return handle.block->bytes.subspan(offset, wanted);
+  }
+  if (wanted > scratch.size()) return Error(Code::internal, "a read of more than the mount's max_read");
+  TRY(count, handle.file->pread(scratch.first(wanted), offset));
+  // The kernel would take a short answer for the end of the file and show zeros behind it.
+  if (count != wanted) {
+    return Error(Code::io_error, path_of(handle.node) + ": " + std::to_string(count) + " of " +
+                                     std::to_string(wanted) + " bytes at " + std::to_string(offset) +
+                                     " inside the file; read it again");
+  }
+  counters_.read_copied(count);
+  return std::span<const std::byte>(scratch.first(wanted));
+}
+
+void FileSystem::release(FileHandle& handle) {
+  modes_.release(handle.node);
+  nodes_.unpin(handle.node);
+  counters_.open_files.fetch_sub(1, std::memory_order_relaxed);
+}
+
+Result<std::shared_ptr<DirectoryHandle>> FileSystem::opendir(NodeId node) {
+  TRY(path, nodes_.path(node));
+  CHECK_OK(nodes_.pin(node));
+  counters_.open_directories.fetch_add(1, std::memory_order_relaxed);
+  return std::shared_ptr<DirectoryHandle>(new DirectoryHandle{node, {source_, std::move(path)}});
+}
+
+void FileSystem::releasedir(DirectoryHandle& handle) {
+  nodes_.unpin(handle.node);
+  counters_.open_directories.fetch_sub(1, std::memory_order_relaxed);
+}
+
+Result<Capacity> FileSystem::capacity() {
+  {
+    const std::lock_guard lock(capacity_mutex_);
+    if (capacity_read_at_ && real_clock().now() - *capacity_read_at_ < capacity_freshness) return capacity_;
+  }
+  auto fresh = source_.capacity();
+  const std::lock_guard lock(capacity_mutex_);
+  if (!fresh && !capacity_read_at_) return fresh;
+  if (fresh) {
+    capacity_ = *fresh;
+    capacity_read_at_ = real_clock().now();
+  }
+  return capacity_;
+}
+
+Result<std::string> FileSystem::xattr(NodeId node, std::string_view name) {
+  TRY(status, nodes_.status(node));
+  if (name == version_xattr && status.type == EntryType::regular) return std::move(status.version);
+  if (name == locations_xattr && status.type == EntryType::regular) {
+    TRY(path, nodes_.path(node));
+    return source_.locations(path);
+  }
+  return Error(Code::not_found, std::string(name));
+}
+
+Result<std::vector<std::string>> FileSystem::xattr_names(NodeId node) {
+  TRY(status, nodes_.status(node));
+  std::vector<std::string> names;
+  if (status.type == EntryType::regular) names = {std::string(version_xattr), std::string(locations_xattr)};
+  return names;
+}
+
+}  // namespace hearth
