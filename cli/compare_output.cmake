@@ -1,0 +1,10 @@
+# cmake -DCOMMAND="program;word;..." -DFILE=path -P compare_output.cmake: fails when the output is not the file.
+execute_process(COMMAND ${COMMAND} OUTPUT_VARIABLE made RESULT_VARIABLE code)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "${COMMAND} ended with ${code}")
+endif()
+file(READ "${FILE}" kept)
+if(NOT made STREQUAL kept)
+  string(REPLACE ";" " " shown "${COMMAND}")
+  message(FATAL_ERROR "${FILE} is not what the program says; make it again: ${shown} > ${FILE}")
+endif()
