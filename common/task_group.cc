@@ -1,31 +1,33 @@
 #include "common/task_group.h"
 
+#include "common/canceller.h"
 #include "common/log.h"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <cassert>
 #include <exception>
 #include <list>
+#include <vector>
 
 namespace hearth {
 namespace {
 
 struct Running {
   std::string_view name;
-  asio::cancellation_signal stop;
+  Canceller stop;
 };
 
 // One drain() that waits. Cancelling the timer wakes it.
 struct Waiter {
-  explicit Waiter(const Executor& executor) : wake(executor, TimePoint::max()) {}
+  explicit Waiter(const Executor& executor) : wake(executor, TimePoint::max()), stop_alarm(executor) {}
   asio::steady_timer wake;
-  asio::cancellation_signal stop_alarm;
+  Canceller stop_alarm;
   bool alarm_runs = false;
   bool expired = false;
 };
@@ -92,8 +94,7 @@ Status TaskGroup::spawn(Task<> task, std::string_view name) {
   if (impl_->is_closed) {
     return Error(Code::cancelled, "task '" + std::string(name) + "' was not started: its component is stopping");
   }
-  const auto entry = impl_->running.emplace(impl_->running.end());
-  entry->name = name;
+  const auto entry = impl_->running.insert(impl_->running.end(), {.name = name, .stop = Canceller(impl_->executor)});
   auto on_end = [impl = impl_.get(), entry](const std::exception_ptr& exception, const Status& status) {
     report(entry->name, exception, status);
     impl->ended(entry);
@@ -107,10 +108,11 @@ void TaskGroup::close() { impl_->is_closed = true; }
 
 void TaskGroup::cancel() {
   close();
-  for (auto it = impl_->running.begin(); it != impl_->running.end();) {
-    const auto current = it++;  // a task may end, and erase itself, inside emit
-    current->stop.emit(asio::cancellation_type::terminal);
-  }
+  // Copied first: a task may end inside of its cancellation, and take others or this group with it.
+  std::vector<Canceller> stops;
+  stops.reserve(impl_->running.size());
+  for (const Running& each : impl_->running) stops.push_back(each.stop);
+  for (Canceller& stop : stops) stop.cancel();
 }
 
 Task<> TaskGroup::drain(Deadline deadline) {
@@ -128,7 +130,7 @@ Task<> TaskGroup::drain(Deadline deadline) {
   }
   impl_->waiters.erase(place);
   // The alarm refers to the clock, so it ends before this does.
-  waiter->stop_alarm.emit(asio::cancellation_type::terminal);
+  waiter->stop_alarm.cancel();
   while (waiter->alarm_runs) co_await waiter->wake.async_wait(as_result);
   if (impl_->running.empty()) co_return ok();
   if (cancelled) co_return Error(Code::cancelled, "waiting for tasks to end was cancelled");

@@ -21,13 +21,15 @@ class TaskGroup {
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
-  // Starts `task` on the group's executor, from its next turn on. An error it ends with is logged under
-  // `name` (a literal: it is kept as a view), except `cancelled`. Inside, cancellation does not
-  // throw: operations answer it as an error.
+  // Starts `task` on the group's executor: called from a handler that runs on it, at once, and the task
+  // may have ended when this returns; called from elsewhere, in its next turn. An error it ends with is
+  // logged under `name` (a literal: it is kept as a view), except `cancelled`. Inside, cancellation does
+  // not throw: operations answer it as an error.
   Status spawn(Task<> task, std::string_view name = "task");
 
-  void close();   // later spawns are refused
-  void cancel();  // close, and ask every task to end (asio terminal cancellation)
+  void close();  // later spawns are refused
+  // Closes, and asks every task to end (asio terminal cancellation). A task that ends meanwhile is not disturbed.
+  void cancel();
 
   // Closes, then waits until the last task ended. After a deadline_exceeded the tasks are still there:
   // cancel() and drain again.

@@ -91,6 +91,32 @@ TEST_F(MountVersionTest, AResidentFileIsReadByTheKernelItself) {
   EXPECT_TRUE(eventually([&] { return mount_->stats().backing_files == 0 && source_->live_mappings() == 0; }));
 }
 
+TEST_F(MountVersionTest, AResidentFileOfAnyLengthIsReadByTheKernelItself) {
+  const std::vector<std::size_t> lengths{1, 4095, 4096, 4097, (1U << 20) + 17};
+  std::vector<std::uint64_t> versions;
+  for (const auto length : lengths) {
+    versions.push_back(source_->put_file("/" + std::to_string(length), length, FakeSource::Resident::yes));
+  }
+  mount();
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    const std::size_t length = lengths[i];
+    const UniqueFd fd = open("/" + std::to_string(length));
+    ASSERT_TRUE(fd);
+    EXPECT_EQ(mount_->stats().passthrough_opens, i + 1) << length;
+    char past = 'x';
+    EXPECT_EQ(::pread(fd.get(), &past, 1, static_cast<off_t>(length)), 0) << length;
+    EXPECT_EQ(::pread(fd.get(), &past, 1, static_cast<off_t>(length) + 4096), 0) << length;
+    EXPECT_EQ(pread_all(fd, length + 5000), oracle_bytes(versions[i], 0, length));
+    const std::size_t paged = (length + 4095) / 4096 * 4096;
+    void* mapped = ::mmap(nullptr, paged, PROT_READ, MAP_SHARED, fd.get(), 0);
+    ASSERT_NE(mapped, MAP_FAILED);
+    const std::string shown(static_cast<const char*>(mapped), paged);
+    ::munmap(mapped, paged);
+    EXPECT_TRUE(shown == oracle_bytes(versions[i], 0, length) + std::string(paged - length, '\0')) << length;
+  }
+  EXPECT_EQ(mount_->stats().mapped_read_bytes + mount_->stats().copied_read_bytes, 0U) << "the daemon saw no read";
+}
+
 TEST_F(MountVersionTest, ABlockThatIsLongerThanItsFileIsNotPassedThrough) {
   source_->set_block_slack(2U << 20);
   const auto version = source_->put_file("/f", 100'001, FakeSource::Resident::yes);

@@ -18,7 +18,9 @@ using master::MetaStore;
 
 namespace {
 
-constexpr std::size_t store_threads = 8;
+constexpr std::size_t store_threads = 16;
+// Of one under-store: three may hang in the kernel, and a fourth is still answered.
+constexpr std::size_t store_calls_at_once = store_threads / 4;
 constexpr std::size_t store_queue = 8192;
 constexpr std::size_t sync_queue = 4;  // one sync runs at a time; see SyncGroup
 
@@ -87,6 +89,7 @@ Result<std::unique_ptr<Master>> Master::start(const MasterOptions& options, Mast
   MetadataOptions metadata;
   metadata.default_metadata_ttl = options.default_metadata_ttl;
   metadata.store_deadline = options.store_deadline;
+  metadata.store_calls_at_once = store_calls_at_once;
   metadata.max_inodes = options.max_inodes;
   const MetadataService::Parts metadata_parts{impl->names.executor(), impl->clock(), *impl->store,
                                               impl->sync_pool, impl->store_pool, impl->dependencies.open_store};

@@ -1,11 +1,16 @@
 // The master over real sockets, a real database and a real directory.
 #include "master/master.h"
 
+#include "common/fd.h"
 #include "master/testing/rpc_client.h"
 #include "master/testing/temporary_directory.h"
 #include "master/wire.h"
 
 #include <gtest/gtest.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <fstream>
 
@@ -85,6 +90,18 @@ class MasterRpc : public ::testing::Test {
     if (!page) return out;
     for (const proto::DirectoryEntry& entry : page->entries()) out.push_back(entry.name());
     return out;
+  }
+  Result<proto::RegisterWorkerReply> register_worker(std::uint64_t id, const std::string& address) {
+    proto::RegisterWorkerRequest registration;
+    registration.mutable_worker()->set_worker_id(id);
+    registration.mutable_worker()->set_address(address);
+    return client_->call<proto::RegisterWorkerReply>(Method::register_worker, registration);
+  }
+  Result<proto::FreeReply> free(const std::string& path, Duration timeout = std::chrono::seconds(20)) {
+    proto::FreeRequest request;
+    request.set_path(path);
+    request.set_recursive(true);
+    return client_->call<proto::FreeReply>(Method::free_path, request, timeout);
   }
   std::string source_uri() const { return "file://" + (directory_ / "source").string(); }
 
@@ -199,23 +216,34 @@ TEST_F(MasterRpc, RefusesAttachmentsThatCannotWork) {
   EXPECT_EQ(names("/a"), (std::vector<std::string>{"f", "n"}));
 }
 
+// A worker that frees what it is told to.
+class FakeWorker {
+ public:
+  FakeWorker() {
+    thread_.start();
+    server_->handle(Method::free_blocks, [this](std::shared_ptr<ServerCall> call) { return answer_free(std::move(call), &freed_ids_); });
+    EXPECT_TRUE(server_->listen(*Address::parse("127.0.0.1:0")));
+  }
+  ~FakeWorker() {
+    EXPECT_TRUE(thread_.run_sync(server_->stop(Deadline::after(real_clock(), std::chrono::seconds(5)))));
+    thread_.stop();
+  }
+  std::string address() const { return server_->bound().front().to_string(); }
+  const std::string& freed_ids() const { return freed_ids_; }  // after the free was answered
+
+ private:
+  IoThread thread_{"test-worker"};
+  std::unique_ptr<Transport> transport_ = make_socket_transport(thread_.executor());
+  std::unique_ptr<RpcServer> server_ =
+      make_rpc_server(RpcContext{thread_.executor(), *transport_, real_clock(), RpcLimits()});
+  std::string freed_ids_;
+};
+
 TEST_F(MasterRpc, TellsWhereAWorkerHoldsABlockAndFreesIt) {
   write_file(directory_ / "source/f", "one");
   ASSERT_TRUE(attach("/a", source_uri()));
-
-  IoThread worker_thread("test-worker");
-  worker_thread.start();
-  const auto transport = make_socket_transport(worker_thread.executor());
-  std::string freed_ids;
-  auto server = make_rpc_server(RpcContext{worker_thread.executor(), *transport, real_clock(), RpcLimits()});
-  server->handle(Method::free_blocks, [&](std::shared_ptr<ServerCall> call) { return answer_free(std::move(call), &freed_ids); });
-  const auto listen_address = Address::parse("127.0.0.1:0");
-  ASSERT_TRUE(server->listen(*listen_address));
-
-  proto::RegisterWorkerRequest registration;
-  registration.mutable_worker()->set_worker_id(77);
-  registration.mutable_worker()->set_address(server->bound().front().to_string());
-  const auto registered = client_->call<proto::RegisterWorkerReply>(Method::register_worker, registration);
+  const FakeWorker worker;
+  const auto registered = register_worker(77, worker.address());
   ASSERT_TRUE(registered) << registered.error().to_string();
   ASSERT_EQ(registered->attachments_size(), 1);
 
@@ -230,29 +258,77 @@ TEST_F(MasterRpc, TellsWhereAWorkerHoldsABlockAndFreesIt) {
   heartbeat.set_full_end(true);
   heartbeat.set_added_block_ids(block_ids_to_wire({block}));
   heartbeat.set_attachments_version(registered->attachments_version());
+  heartbeat.mutable_worker()->set_address(worker.address());
+  heartbeat.mutable_worker()->set_fetched_bytes(300);
+  heartbeat.mutable_worker()->set_fetches(3);
   const auto beaten = client_->call<proto::HeartbeatReply>(Method::heartbeat, heartbeat);
   ASSERT_TRUE(beaten) << beaten.error().to_string();
   EXPECT_FALSE(beaten->send_full_report());
   EXPECT_FALSE(beaten->attachments_changed());
+  const auto workers = client_->call<proto::WorkersReply>(Method::workers, proto::WorkersRequest());
+  ASSERT_TRUE(workers && workers->workers_size() == 1);
+  EXPECT_EQ(workers->workers(0).fetched_bytes(), 300u);
+  EXPECT_EQ(workers->workers(0).fetches(), 3u);
 
   const auto located = resolve("/a/f");
   ASSERT_EQ(located->locations(0).worker_ids_size(), 1);
   EXPECT_EQ(located->locations(0).worker_ids(0), 77u);
 
-  proto::FreeRequest free;
-  free.set_path("/a");
-  free.set_recursive(true);
-  const auto freed = client_->call<proto::FreeReply>(Method::free_path, free);
+  const auto freed = free("/a");
   ASSERT_TRUE(freed) << freed.error().to_string();
   EXPECT_EQ(freed->blocks(), 1u);
-  EXPECT_EQ(freed_ids, block_ids_to_wire({block}));
+  EXPECT_EQ(worker.freed_ids(), block_ids_to_wire({block}));
   const auto gone = resolve("/a/f");
   EXPECT_EQ(gone->locations(0).worker_ids_size(), 0);
 
   heartbeat.set_epoch(registered->epoch() + 1);
   EXPECT_EQ(client_->call<proto::HeartbeatReply>(Method::heartbeat, heartbeat).code(), Code::wrong_epoch);
-  ASSERT_TRUE(worker_thread.run_sync(server->stop(Deadline::after(real_clock(), std::chrono::seconds(5)))));
-  worker_thread.stop();
+}
+
+// Story: `hearth free` right after `hearth load` freed nothing, because the worker had not reported its blocks yet.
+TEST_F(MasterRpc, FreesAtWorkersThatDidNotReportTheBlocksYet) {
+  write_file(directory_ / "source/f", "one");
+  ASSERT_TRUE(attach("/a", source_uri()));
+  const FakeWorker first;
+  const FakeWorker second;
+  ASSERT_TRUE(register_worker(77, first.address()));
+  ASSERT_TRUE(register_worker(78, second.address()));
+  const auto resolved = resolve("/a/f");
+  ASSERT_TRUE(resolved);
+  ASSERT_EQ(resolved->locations(0).worker_ids_size(), 0) << "no worker has reported it";
+  const std::string ids = block_ids_to_wire({block_id_from_wire(resolved->blocks(0))});
+  const auto freed = free("/a");
+  ASSERT_TRUE(freed) << freed.error().to_string();
+  EXPECT_EQ(freed->blocks(), 2u);
+  EXPECT_EQ(freed->bytes(), 6u);
+  EXPECT_EQ(first.freed_ids(), ids);
+  EXPECT_EQ(second.freed_ids(), ids);
+}
+
+TEST_F(MasterRpc, FreesAtTheOthersWhenAWorkerDoesNotAnswerAndNamesIt) {
+  write_file(directory_ / "source/f", "one");
+  ASSERT_TRUE(attach("/a", source_uri()));
+  // A frozen worker: the kernel accepts connections for it, and nobody answers.
+  const UniqueFd frozen(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof at;
+  ASSERT_EQ(::bind(frozen.get(), reinterpret_cast<sockaddr*>(&at), length), 0);
+  ASSERT_EQ(::listen(frozen.get(), 8), 0);
+  ASSERT_EQ(::getsockname(frozen.get(), reinterpret_cast<sockaddr*>(&at), &length), 0);
+  const std::string frozen_address = "127.0.0.1:" + std::to_string(ntohs(at.sin_port));
+  ASSERT_TRUE(register_worker(1, frozen_address));  // asked first
+  const FakeWorker worker;
+  ASSERT_TRUE(register_worker(2, worker.address()));
+  ASSERT_TRUE(resolve("/a/f"));
+  const auto freed = free("/a", std::chrono::seconds(1));
+  ASSERT_FALSE(freed);
+  EXPECT_FALSE(worker.freed_ids().empty());
+  const std::string& message = freed.error().message();
+  EXPECT_NE(message.find(frozen_address), std::string::npos) << message;
+  EXPECT_NE(message.find("freed 1 blocks (3 bytes)"), std::string::npos) << message;
+  EXPECT_EQ(message.find(worker.address()), std::string::npos) << message;
 }
 
 TEST_F(MasterRpc, ReportsItsStatus) {

@@ -22,6 +22,7 @@ MasterService::MasterService(Parts parts, ServiceOptions options)
       options_(std::move(options)),
       started_at_ns_(parts_.clock.wall_now().time_since_epoch().count()),
       tasks_(parts_.network, parts_.clock),
+      board_(parts_.network, parts_.clock),
       // An epoch of an earlier run must never be taken for one of this run.
       membership_(options_.lost_after, parts_.metadata.run() << 32) {
   // The namespace thread publishes; the copy that heartbeats read changes on this thread. It is posted before

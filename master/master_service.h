@@ -81,7 +81,20 @@ class MasterService {
     std::uint64_t blocks = 0;
     std::uint64_t bytes = 0;
   };
-  Task<Freed> free_at_workers(std::vector<ResolvedView> files, Deadline deadline);
+  // One call of free_path, as far as it got.
+  struct Freeing {
+    explicit Freeing(Deadline until) : deadline(until) {}
+    Deadline deadline;
+    Freed total;
+    std::map<WorkerId, std::string> silent;  // who did not answer, and why; not asked again
+    Code code = Code::unavailable;                  // of the last of them
+  };
+  Task<> free_files(std::vector<ResolvedView> files, std::shared_ptr<Freeing> freeing);
+  Task<> free_blocks(std::vector<BlockId> ids, std::shared_ptr<Freeing> freeing);
+  Task<> run_free(std::shared_ptr<RpcChannel> channel, std::string block_ids, Deadline deadline,
+                  std::shared_ptr<Flight<Freed>> flight);
+  Task<Freed> free_at_worker(std::shared_ptr<RpcChannel> channel, std::string block_ids, Deadline deadline);
+  static Error not_all_freed(const Freeing& freeing);
   std::shared_ptr<RpcChannel> channel_to(WorkerId worker, const std::string& address);
 
   Task<> watch();
@@ -94,6 +107,7 @@ class MasterService {
 
   // Network executor only
   TaskGroup tasks_;
+  WaitBoard board_;
   Membership membership_;
   AttachmentsView attachments_;
   struct Line {

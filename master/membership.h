@@ -37,6 +37,8 @@ struct WorkerFigures {
   std::uint64_t leased_bytes = 0;
   std::uint64_t hit_bytes = 0;
   std::uint64_t miss_bytes = 0;
+  std::uint64_t fetched_bytes = 0;
+  std::uint64_t fetches = 0;
   enum class Mode : std::uint8_t { serving, draining } mode = Mode::serving;
 };
 

@@ -10,7 +10,7 @@ MetadataService::MetadataService(Parts parts, MetadataOptions options)
       tasks_(parts_.executor, parts_.clock),
       board_(parts_.executor, parts_.clock),
       sync_(parts_.store, parts_.sync_pool, tasks_, board_),
-      stores_(parts_.store_pool, parts_.open_store),
+      stores_(parts_.store_pool, parts_.open_store, board_, options_.store_calls_at_once),
       negatives_(options.negative_entries) {}
 
 MetadataService::~MetadataService() = default;

@@ -30,6 +30,7 @@ struct MetadataOptions {
   Duration store_deadline = std::chrono::seconds(10);  // of one question to an under-store
   Duration stale_after = std::chrono::seconds(2);      // when older metadata may be served, a reader waits this long for newer
   Duration retry_store_every = std::chrono::seconds(1);
+  std::size_t store_calls_at_once = 4;  // of one under-store; the store pool needs more threads than that
   std::size_t load_batch = 1000;   // entries asked of the store at a time
   std::size_t turn_rows = 256;     // rows written before others get their turn
   std::size_t negative_entries = 65536;

@@ -23,15 +23,26 @@ bool is_store_wide(Code code) {
   return code == Code::unavailable || code == Code::deadline_exceeded || code == Code::unauthenticated;
 }
 
-Task<std::shared_ptr<UnderStore>> StoreSet::open(std::string uri) {
-  std::function<Result<std::shared_ptr<UnderStore>>()> work = [open = open_, uri] { return open(uri); };
-  co_return co_await pool_.run<std::shared_ptr<UnderStore>>(std::move(work));
+std::shared_ptr<StoreGate> StoreSet::gate_of(const std::string& uri) {
+  if (std::shared_ptr<StoreGate> known = gates_[uri].lock()) return known;
+  auto made = std::make_shared<StoreGate>(board_, calls_at_once_, uri);
+  gates_[uri] = made;
+  std::erase_if(gates_, [](const auto& gate) { return gate.second.expired(); });
+  return made;
 }
 
-Task<std::shared_ptr<UnderStore>> StoreSet::of(AttachmentId attachment, std::string uri) {
+Task<std::shared_ptr<UnderStore>> StoreSet::open(std::string uri, Deadline deadline) {
+  const std::shared_ptr<StoreGate> gate = gate_of(uri);
+  CO_TRY(turn, co_await StoreGate::enter(gate, deadline));
+  std::function<Result<std::shared_ptr<UnderStore>>()> work = [open = open_, uri] { return open(uri); };
+  CO_TRY(store, co_await pool_.run<std::shared_ptr<UnderStore>>(std::move(work)));
+  co_return behind_gate(std::move(store), gate);
+}
+
+Task<std::shared_ptr<UnderStore>> StoreSet::of(AttachmentId attachment, std::string uri, Deadline deadline) {
   const auto found = entries_.find(attachment);
   if (found != entries_.end() && found->second.store) co_return found->second.store;
-  Result<std::shared_ptr<UnderStore>> opened = co_await open(uri);
+  Result<std::shared_ptr<UnderStore>> opened = co_await open(uri, deadline);
   if (!opened) {
     // It was there when it was attached: now it can not be asked, whatever the reason.
     co_return Error(Code::unavailable, "cannot open " + uri + ": " + opened.error().message());

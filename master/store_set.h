@@ -1,11 +1,14 @@
 // The under-stores of the attachments, opened when first needed, and whether they answer.
 //
+// Each store, also while it is being opened, answers at most `calls_at_once` questions at a time (store_gate.h).
+//
 // Threads: confined to the namespace executor; opening runs on the pool.
 // Owns:    the stores; shared with the calls in flight.
 #pragma once
 
 #include "common/blocking.h"
 #include "master/records.h"
+#include "master/store_gate.h"
 #include "understore/under_store.h"
 
 #include <functional>
@@ -25,11 +28,12 @@ bool is_store_wide(Code code);
 
 class StoreSet {
  public:
-  StoreSet(BlockingPool& pool, StoreOpener open) : pool_(pool), open_(std::move(open)) {}
+  StoreSet(BlockingPool& pool, StoreOpener open, WaitBoard& board, std::size_t calls_at_once)
+      : pool_(pool), open_(std::move(open)), board_(board), calls_at_once_(calls_at_once) {}
 
-  Task<std::shared_ptr<UnderStore>> open(std::string uri);
+  Task<std::shared_ptr<UnderStore>> open(std::string uri, Deadline deadline);
   // The store of an attachment; opened on first use.
-  Task<std::shared_ptr<UnderStore>> of(AttachmentId attachment, std::string uri);
+  Task<std::shared_ptr<UnderStore>> of(AttachmentId attachment, std::string uri, Deadline deadline);
   void put(AttachmentId attachment, std::shared_ptr<UnderStore> store) { entries_[attachment].store = std::move(store); }
   void forget(AttachmentId attachment) { entries_.erase(attachment); }
 
@@ -46,8 +50,15 @@ class StoreSet {
     std::shared_ptr<UnderStore> store;
     TimePoint failed_at = TimePoint::min();
   };
+  std::shared_ptr<StoreGate> gate_of(const std::string& uri);
+
+  // Set once
   BlockingPool& pool_;
   StoreOpener open_;
+  WaitBoard& board_;
+  std::size_t calls_at_once_;
+
+  std::map<std::string, std::weak_ptr<StoreGate>> gates_;  // kept alive by their stores and questions
   std::map<AttachmentId, Entry> entries_;
 };
 

@@ -139,6 +139,8 @@ void to_wire(const WorkerRow& worker, proto::WorkerInfo& out) {
   out.set_leased_bytes(worker.figures.leased_bytes);
   out.set_hit_bytes(worker.figures.hit_bytes);
   out.set_miss_bytes(worker.figures.miss_bytes);
+  out.set_fetched_bytes(worker.figures.fetched_bytes);
+  out.set_fetches(worker.figures.fetches);
 }
 
 void to_wire(const std::vector<WorkerId>& workers, proto::BlockLocation& out) {
@@ -166,6 +168,8 @@ Result<WorkerFigures> figures_from_wire(const proto::WorkerInfo& worker) {
   out.leased_bytes = worker.leased_bytes();
   out.hit_bytes = worker.hit_bytes();
   out.miss_bytes = worker.miss_bytes();
+  out.fetched_bytes = worker.fetched_bytes();
+  out.fetches = worker.fetches();
   if (worker.state() == proto::WorkerInfo::DRAINING) out.mode = WorkerFigures::Mode::draining;
   return out;
 }

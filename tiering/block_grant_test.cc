@@ -19,6 +19,17 @@ std::vector<std::byte> read_all(const BlockGrant& grant) {
   return bytes;
 }
 
+// What a mapping shows from the end of the file to the end of its last page.
+std::vector<std::byte> mapped_tail(const BlockGrant& grant) {
+  const std::uint64_t paged = round_up(grant.length_bytes, 4 * kib);
+  void* mapping = ::mmap(nullptr, paged, PROT_READ, MAP_SHARED, grant.fd.get(), 0);
+  if (mapping == MAP_FAILED) return {std::byte{0xFF}};
+  const auto* bytes = static_cast<const std::byte*>(mapping);
+  std::vector<std::byte> tail(bytes + grant.length_bytes, bytes + paged);
+  ::munmap(mapping, paged);
+  return tail;
+}
+
 std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 TEST(BlockGrant, ShowsTheWholeBlockWithItsChecksums) {
@@ -207,11 +218,83 @@ TEST(BlockGrant, RecycledMemoryShowsNothingOfItsPast) {
   ASSERT_TRUE(grant);
   struct stat status {};
   ASSERT_EQ(::fstat(grant->fd.get(), &status), 0);
-  EXPECT_EQ(status.st_size, static_cast<off_t>(12 * kib));
-  std::vector<std::byte> tail(12 * kib - block.length_bytes);
-  ASSERT_EQ(::pread(grant->fd.get(), tail.data(), tail.size(), static_cast<off_t>(block.length_bytes)),
-            static_cast<ssize_t>(tail.size()));
-  EXPECT_EQ(tail, std::vector<std::byte>(tail.size())) << "only zeros after the block's end";
+  EXPECT_EQ(status.st_size, static_cast<off_t>(block.length_bytes));
+  EXPECT_EQ(status.st_blocks * 512, static_cast<blkcnt_t>(12 * kib)) << "what the block is charged";
+  EXPECT_EQ(mapped_tail(*grant), std::vector<std::byte>(12 * kib - block.length_bytes));
+}
+
+TEST(BlockGrant, IsAFileOfExactlyTheBlocksLength) {
+  for (const HugePageSupport huge : {HugePageSupport::absent, HugePageSupport::present}) {
+    auto store = open_store({.capacity_bytes = 16 * mib, .grant_max_fraction = 1}, huge);
+    for (const std::uint64_t length : {std::uint64_t{1}, 4 * kib - 1, 4 * kib, 4 * kib + 1, mib + 17}) {
+      const BlockRef block = make_block(length, length, 64 * kib);
+      ASSERT_TRUE(put_block(*store, block));
+      auto grant = store->grant(block);
+      ASSERT_TRUE(grant);
+      struct stat status {};
+      ASSERT_EQ(::fstat(grant->fd.get(), &status), 0);
+      EXPECT_EQ(status.st_size, static_cast<off_t>(length));
+      std::byte past{};
+      EXPECT_EQ(::pread(grant->fd.get(), &past, 1, static_cast<off_t>(length)), 0);
+      EXPECT_EQ(read_all(*grant), content(block, 0, length));
+      const auto tail = mapped_tail(*grant);
+      EXPECT_EQ(tail, std::vector<std::byte>(tail.size())) << length;
+    }
+  }
+}
+
+// One memory grows and shrinks within its last page and across pages; what stood there before is gone.
+TEST(BlockGrant, IsAFileOfExactlyTheBlocksLengthInRecycledMemory) {
+  auto store = open_store({.capacity_bytes = 64 * kib, .grant_max_fraction = 1, .pool_bytes = 64 * kib});
+  std::uint64_t number = 0;
+  const auto put = [&](std::uint64_t length) {
+    const BlockRef block = make_block(++number, length, 64 * kib);
+    EXPECT_TRUE(put_block(*store, block));
+    return block;
+  };
+  store->free_block(put(16 * kib).id);
+  const Descriptors before = descriptors();
+  for (const std::uint64_t length : {4 * kib + 1, 8 * kib - 1, 4 * kib + 100, 8 * kib}) {
+    store->free_block(put(length).id);
+    EXPECT_EQ(store->stats().pooled_bytes, 8 * kib);
+    EXPECT_EQ(descriptors().count, before.count) << "the same memory again";
+    EXPECT_EQ(descriptors().memfd_bytes, 8 * kib);
+  }
+  const BlockRef block = put(4 * kib + 9);
+  EXPECT_EQ(store->stats().pooled_bytes, 0U);
+  auto grant = store->grant(block);
+  ASSERT_TRUE(grant);
+  struct stat status {};
+  ASSERT_EQ(::fstat(grant->fd.get(), &status), 0);
+  EXPECT_EQ(status.st_size, static_cast<off_t>(4 * kib + 9));
+  EXPECT_EQ(read_all(*grant), content(block, 0, block.length_bytes));
+  EXPECT_EQ(mapped_tail(*grant), std::vector<std::byte>(4 * kib - 9));
+}
+
+TEST(BlockGrant, AShortBlockTakesNoDescriptorAndIsNeverGranted) {
+  auto store = open_store({.capacity_bytes = mib, .grant_max_fraction = 1, .private_below_bytes = 10'000, .max_blocks = 1});
+  const Descriptors before = descriptors();
+  for (std::uint64_t number = 1; number <= 20; ++number) ASSERT_TRUE(put_block(*store, make_block(number, 9'999, 64 * kib)));
+  EXPECT_EQ(descriptors().count, before.count);
+  EXPECT_EQ(store->stats().blocks, 20U);
+  EXPECT_EQ(store->stats().resident_bytes, 20U * 12 * kib) << "charged by whole 4 KiB";
+  const BlockRef block = make_block(7, 9'999, 64 * kib);
+  EXPECT_EQ(store->grant(block).code(), Code::unsupported);
+  EXPECT_TRUE(shows(*store->find(block, PageIndex{0}), block, PageIndex{0}));
+  const BlockRef shared = make_block(100, 10'000, 64 * kib);
+  ASSERT_TRUE(put_block(*store, shared));
+  EXPECT_TRUE(store->grant(shared));
+}
+
+TEST(BlockGrant, AViewOfAShortBlockOutlivesItsEviction) {
+  auto store = open_store({.capacity_bytes = 8 * kib, .private_below_bytes = 10'000});
+  const BlockRef block = make_block(1, 4'000, 64 * kib);
+  ASSERT_TRUE(put_block(*store, block));
+  const PageView view = *store->find(block, PageIndex{0});
+  store->free_block(block.id);
+  EXPECT_EQ(store->stats().orphaned_bytes, 4 * kib);
+  ASSERT_TRUE(put_block(*store, make_block(2, 4'096, 64 * kib)));
+  EXPECT_TRUE(shows(view, block, PageIndex{0}));
 }
 
 }  // namespace

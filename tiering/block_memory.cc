@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
@@ -38,17 +39,25 @@ UniqueFd create_memfd() {
 
 BlockMemory::BlockMemory(std::shared_ptr<Budget> budget, UniqueFd fd, Granule granule)
     : budget_(std::move(budget)), fd_(std::move(fd)), granule_(granule) {
-  budget_->memory_opened();
+  if (shareable()) budget_->memory_opened();
 }
 
 BlockMemory::~BlockMemory() {
-  if (base_ != nullptr) ::munmap(base_, mapped_bytes_);
   budget_->uncharge(Charge::orphaned, orphaned_bytes_);
+  if (!shareable()) return;
+  if (base_ != nullptr) ::munmap(base_, mapped_bytes_);
   budget_->memory_closed();
 }
 
 Result<std::shared_ptr<BlockMemory>> BlockMemory::create(std::shared_ptr<Budget> budget, std::uint64_t length_bytes,
-                                                         Granule granule) {
+                                                         Granule granule, Sharing sharing) {
+  if (sharing == Sharing::never) {
+    std::shared_ptr<BlockMemory> memory(new BlockMemory(std::move(budget), UniqueFd(), granule));
+    memory->private_bytes_ = std::make_unique_for_overwrite<std::byte[]>(length_bytes);
+    memory->base_ = memory->private_bytes_.get();
+    memory->length_bytes_ = length_bytes;
+    return memory;
+  }
   UniqueFd fd = create_memfd();
   if (!fd) return system_error("memfd_create");
   std::shared_ptr<BlockMemory> memory(new BlockMemory(std::move(budget), std::move(fd), granule));
@@ -57,13 +66,16 @@ Result<std::shared_ptr<BlockMemory>> BlockMemory::create(std::shared_ptr<Budget>
 }
 
 Status BlockMemory::resize(std::uint64_t length_bytes) {
-  assert(!sealed());
-  const std::uint64_t rounded = round_up(length_bytes, small_granule_bytes);
-  if (::ftruncate(fd_.get(), static_cast<off_t>(rounded)) != 0) return system_error("ftruncate of a memfd");
-  if (rounded > mapped_bytes_) CHECK_OK(map(rounded));
-  length_bytes_ = rounded;
+  assert(shareable() && !sealed());
+  // Exact from the start: shrinking to it when the block is sealed would split the huge page at its end.
+  if (::ftruncate(fd_.get(), static_cast<off_t>(length_bytes)) != 0) return system_error("ftruncate of a memfd");
+  if (length_bytes > mapped_bytes_) CHECK_OK(map(length_bytes));
+  length_bytes_ = length_bytes;
   return ok();
 }
+
+// What the kernel holds of it: whole pages.
+std::uint64_t BlockMemory::paged_bytes() const { return round_up(length_bytes_, small_granule_bytes); }
 
 Status BlockMemory::map(std::uint64_t length_bytes) {
   // A huge block's mapping covers whole huge pages, else its tail would be mapped by small ones.
@@ -80,22 +92,38 @@ Status BlockMemory::map(std::uint64_t length_bytes) {
   return ok();
 }
 
-Status BlockMemory::prefault(std::uint64_t offset, std::uint64_t length) {
-  const std::uint64_t end = round_up(offset + length, small_granule_bytes);
-  assert(offset % small_granule_bytes == 0 && end <= length_bytes_);
-  int result = 0;
-  do {
-    result = ::madvise(base_ + offset, end - offset, MADV_POPULATE_WRITE);
-  } while (result != 0 && errno == EINTR);
-  // EINVAL: a kernel before 5.14; the fill then takes its page faults one by one.
-  if (result != 0 && errno != EINVAL) return system_error("taking memory");
+Status BlockMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  assert(!sealed() && offset % small_granule_bytes == 0 && offset + bytes.size() <= length_bytes_);
+  if (!shareable()) {
+    std::memcpy(base_ + offset, bytes.data(), bytes.size());
+    return ok();
+  }
+  if (granule_ == Granule::huge) {
+    const std::uint64_t length = round_up(bytes.size(), small_granule_bytes);
+    int result = 0;
+    do {
+      result = ::madvise(base_ + offset, length, MADV_POPULATE_WRITE);
+    } while (result != 0 && errno == EINTR);
+    // EINVAL: a kernel before 5.14; the copy then takes its page faults one by one.
+    if (result != 0 && errno != EINVAL) return system_error("taking memory");
+    std::memcpy(base_ + offset, bytes.data(), bytes.size());
+    return ok();
+  }
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return system_error("writing to a memfd");
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
   return ok();
 }
 
 void BlockMemory::punch(std::uint64_t offset, std::uint64_t length) {
   assert(!sealed());
+  if (!shareable()) return;
   const std::uint64_t end = round_up(offset + length, small_granule_bytes);
-  const std::uint64_t stop = end < length_bytes_ ? end : length_bytes_;
+  const std::uint64_t stop = std::min(end, paged_bytes());  // half a page would be zeroed, not given back
   if (offset >= stop) return;
   [[maybe_unused]] const int result = ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                                   static_cast<off_t>(offset), static_cast<off_t>(stop - offset));
@@ -103,6 +131,7 @@ void BlockMemory::punch(std::uint64_t offset, std::uint64_t length) {
 }
 
 Status BlockMemory::seal() {
+  assert(shareable());
   if (sealed()) return ok();
   if (::fchmod(fd_.get(), 0400) != 0) return system_error("fchmod of a memfd");
   if (::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) {
@@ -123,6 +152,7 @@ Result<UniqueFd> BlockMemory::open_read_only() const {
 }
 
 void BlockMemory::unprotect_for_test() {
+  if (!shareable()) return;
   [[maybe_unused]] const int result = ::mprotect(base_, mapped_bytes_, PROT_READ | PROT_WRITE);
   assert(result == 0);
 }

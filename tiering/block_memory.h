@@ -1,6 +1,7 @@
-// One memfd with the worker's mapping of it.
+// The memory of one block: a memfd with the worker's mapping of it, or, for a small block that nobody else will ever
+// map, private memory without a descriptor.
 //
-// Threads: everything on the data thread, except the bytes of a range being filled, the bytes of
+// Threads: everything on the data thread, except write() to a range that is being filled, the bytes of
 //          resident pages (readers), and the destructor, which runs where the last holder lets go.
 // Owns:    the descriptor and the mapping; when it goes, what it was charged as an orphan is given back.
 // Fails:   no_space (memory or descriptors), io_error.
@@ -19,26 +20,31 @@
 namespace hearth {
 
 enum class Granule : std::uint8_t { small, huge };
+enum class Sharing : std::uint8_t { by_memfd, never };
 
 class BlockMemory {
  public:
   // Shared: the map, views, fills and leases hold it independently of each other.
   static Result<std::shared_ptr<BlockMemory>> create(std::shared_ptr<Budget> budget, std::uint64_t length_bytes,
-                                                     Granule granule);
+                                                     Granule granule, Sharing sharing = Sharing::by_memfd);
   ~BlockMemory();
   BlockMemory(const BlockMemory&) = delete;
   BlockMemory& operator=(const BlockMemory&) = delete;
 
   std::span<std::byte> bytes() const { return {base_, length_bytes_}; }
-  std::uint64_t length_bytes() const { return length_bytes_; }  // a multiple of 4 KiB
+  // Also the size of the file, to the byte: the kernel serves a granted file up to its own end.
+  std::uint64_t length_bytes() const { return length_bytes_; }
   Granule granule() const { return granule_; }
+  bool shareable() const { return static_cast<bool>(fd_); }
   bool sealed() const { return sealed_ == Sealed::yes; }
 
-  // Takes the page faults of [offset, offset + length) now, in one call.
-  Status prefault(std::uint64_t offset, std::uint64_t length);
-  // Gives [offset, offset + length) back to the kernel. Never on sealed memory.
+  // Writes `bytes` at `offset`. By pwrite, which neither clears the fresh memory first nor takes a page fault per
+  // 4 KiB; huge pages come only through the mapping, so there it is populated and copied to.
+  Status write(std::uint64_t offset, std::span<const std::byte> bytes);
+  // Gives [offset, offset + length) back to the kernel. Never on sealed memory. Private memory goes only as a whole,
+  // with its block.
   void punch(std::uint64_t offset, std::uint64_t length);
-  // For the next block in the same memory. Never on sealed memory.
+  // For the next block in the same memory. Never on sealed or private memory.
   Status resize(std::uint64_t length_bytes);
   // From here on nobody, this process included, can write, shrink, grow or punch through a descriptor.
   Status seal();
@@ -56,10 +62,12 @@ class BlockMemory {
   enum class Sealed : std::uint8_t { no, yes };
   BlockMemory(std::shared_ptr<Budget> budget, UniqueFd fd, Granule granule);
   Status map(std::uint64_t length_bytes);
+  std::uint64_t paged_bytes() const;
 
   // Set once.
   const std::shared_ptr<Budget> budget_;  // shared: the last view may outlive the store
-  const UniqueFd fd_;
+  const UniqueFd fd_;                        // none: private
+  std::unique_ptr<std::byte[]> private_bytes_;
   const Granule granule_;
   // Data thread only.
   std::byte* base_ = nullptr;

@@ -6,15 +6,21 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cassert>
+#include <fstream>
 #include <string>
 
 namespace hearth {
 namespace {
 
+// A block takes a descriptor and a mapping: half of the former, three quarters of the latter (65,530 by default).
 std::size_t default_max_blocks() {
+  std::size_t mappings = 65'530;
+  std::ifstream("/proc/sys/vm/max_map_count") >> mappings;
+  const std::size_t by_mappings = mappings / 4 * 3;
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 1U << 19;
-  return std::max<std::size_t>(1, limit.rlim_cur / 2);
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return by_mappings;
+  return std::clamp<std::size_t>(limit.rlim_cur / 2, 1, by_mappings);
 }
 
 }  // namespace
@@ -76,11 +82,14 @@ PageFill::State::~State() {
   if (block != nullptr && anchor->store != nullptr) anchor->store->abandon(*block, page);
 }
 
-std::span<std::byte> PageFill::bytes() const {
-  if (state_ == nullptr) return {};
+std::uint64_t PageFill::length_bytes() const { return state_->block->page_length_bytes(state_->page); }
+
+Status PageFill::store(std::span<const std::byte> bytes) {
+  assert(bytes.size() == length_bytes());
   const Block& block = *state_->block;
-  return block.memory->bytes().subspan(std::uint64_t{state_->page.value} * block.layout.page_size_bytes,
-                                       block.page_length_bytes(state_->page));
+  CHECK_OK(block.memory->write(std::uint64_t{state_->page.value} * block.layout.page_size_bytes, bytes));
+  state_->stored = Stored::yes;
+  return ok();
 }
 
 }  // namespace hearth

@@ -1,7 +1,7 @@
 // The memory tier of one worker: blocks in memfds, resident page by page, within an exact budget.
 //
-// Threads: confined to the worker's data thread; nothing here locks, waits or knows sockets. The bytes of a
-//          PageFill may be written by another thread until commit(); a PageView may be read by any.
+// Threads: confined to the worker's data thread; nothing here locks, waits or knows sockets. PageFill::store
+//          may run on another thread, before commit(); a PageView may be read by any.
 // Owns:    memfds, mappings, page table, checksums, the budget. A PageView, PageFill or lease pins what it shows.
 // Budget:  charged_bytes() = resident + filling + leased (also after eviction) + pooled, never above capacity_bytes.
 // Fails:   no_space (everything left is pinned, filling or leased), busy (that page is being filled), corrupt (checksum).
@@ -30,7 +30,10 @@ struct MemoryTierOptions {
   HugePages huge_pages = HugePages::attempt;
   // A block larger than this share of the tier is never granted (a granted block can only be freed whole).
   double grant_max_fraction = 1.0 / 8;
-  std::size_t max_blocks = 0;        // each holds a descriptor; 0 = half of RLIMIT_NOFILE
+  // A block shorter than this, and not longer than a page, lies in private memory of the worker: it costs no descriptor
+  // and no mapping, and is never granted (a descriptor for so little costs more than sending the bytes).
+  std::uint64_t private_below_bytes = 0;
+  std::size_t max_blocks = 0;        // of shareable blocks; each holds a descriptor and a mapping; 0 = half of RLIMIT_NOFILE, at most 3/4 of vm.max_map_count
   std::uint64_t pool_bytes = 0;      // evicted, never granted memory kept pre-faulted for reuse; part of the capacity
 };
 
@@ -68,14 +71,17 @@ class PageView {
   std::span<const std::uint32_t> checksums_;
 };
 
-// Room reserved for one page. Fill bytes() whole, then commit; destroying it uncommitted gives the room back.
+// Room reserved for one page: store() its bytes, then commit; destroying it uncommitted gives the room back.
 class PageFill {
  public:
   PageFill();
   PageFill(PageFill&&) noexcept;
   PageFill& operator=(PageFill&&) noexcept;
   ~PageFill();
-  std::span<std::byte> bytes() const;
+  std::uint64_t length_bytes() const;
+  // Puts the page's bytes, all length_bytes() of them, into the tier. Takes memory from the kernel, so it may block: call
+  // it on a thread that may. Fails: no_space (the machine has no memory left), io_error.
+  Status store(std::span<const std::byte> bytes);
 
  private:
   friend class BlockStoreImpl;
@@ -86,7 +92,7 @@ class PageFill {
 // A descriptor that a local client may keep: sealed (SHRINK, GROW, FUTURE_WRITE, SEAL), mode 0400, opened read-only.
 struct BlockGrant {
   LeaseId lease;
-  UniqueFd fd;                    // block bytes are [offset_bytes, offset_bytes + length_bytes) of it
+  UniqueFd fd;                    // block bytes are [offset_bytes, offset_bytes + length_bytes) of it; it ends there
   std::uint64_t offset_bytes = 0;
   std::uint64_t length_bytes = 0;
   std::vector<std::uint32_t> chunk_checksums;
@@ -114,7 +120,7 @@ class BlockStore {
   virtual std::optional<PageView> find(const BlockRef& block, PageIndex page) = 0;
   // Reserves room for the page, evicting colder ones. busy: it is resident or being filled already.
   virtual Result<PageFill> begin_fill(const BlockRef& block, PageIndex page) = 0;
-  // Publishes a filled page with the checksums of its chunks (computed by whoever filled it).
+  // Publishes a stored page with the checksums of its chunks (computed by whoever filled it).
   virtual PageView commit(PageFill fill, std::vector<std::uint32_t> chunk_checksums) = 0;
 
   // ok when bytes [offset, offset + length) of the page match their chunk checksums, else corrupt.
@@ -122,7 +128,7 @@ class BlockStore {
   // Forgets a page whose bytes were found wrong; a granted block goes whole.
   virtual void drop_corrupt(const BlockId& block, PageIndex page) = 0;
 
-  // Only for a fully resident block within grant_max_fraction; unsupported or not_found otherwise.
+  // Only for a fully resident block within grant_max_fraction that is not private; unsupported or not_found otherwise.
   virtual Result<BlockGrant> grant(const BlockRef& block) = 0;
   virtual void release(LeaseId lease) = 0;
   // Leases whose release would give memory back, coldest first, when `bytes` more are wanted.

@@ -56,15 +56,12 @@ std::optional<PageView> BlockStoreImpl::find(const BlockRef& ref, PageIndex page
 
 PageView BlockStoreImpl::commit(PageFill fill, std::vector<std::uint32_t> chunk_checksums) {
   assert(fill.state_ != nullptr && fill.state_->anchor == anchor_ && "a fill is committed once, to its own store");
+  assert(fill.state_->stored == Stored::yes && "bytes first, then commit");
   const std::shared_ptr<Block> block = std::move(fill.state_->block);
   const PageIndex page = fill.state_->page;
   const std::uint64_t begin = std::uint64_t{page.value} * block->layout.page_size_bytes;
   const std::uint32_t length = block->page_length_bytes(page);
   assert(chunk_checksums.size() == (length + checksum_chunk_bytes - 1) / checksum_chunk_bytes);
-
-  // Behind the last byte a grant shows the rest of a 4 KiB page: never another file's bytes.
-  const std::uint64_t padded = round_up(begin + length, small_granule_bytes);
-  std::memset(block->memory->bytes().data() + begin + length, 0, padded - begin - length);
 
   auto record = std::make_shared<PageRecord>(PageRecord{.memory = block->memory,
                                                         .bytes = block->memory->bytes().subspan(begin, length),
@@ -99,6 +96,10 @@ Result<BlockGrant> BlockStoreImpl::grant(const BlockRef& ref) {
   if (static_cast<double>(cost) > options_.grant_max_fraction * static_cast<double>(options_.capacity_bytes)) {
     return Error(Code::unsupported, "block " + ref.id.to_hex() + " costs " + std::to_string(cost) +
                                         " bytes, more than grant_max_fraction of the tier; read it through the worker");
+  }
+  if (!block->memory->shareable()) {
+    return Error(Code::unsupported, "block " + ref.id.to_hex() + " of " + std::to_string(block->layout.length_bytes) +
+                                        " bytes is too short to be granted; read it through the worker");
   }
   CHECK_OK(block->memory->seal());
   TRY(fd, block->memory->open_read_only());

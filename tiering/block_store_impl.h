@@ -24,10 +24,13 @@ struct StoreAnchor {
   BlockStoreImpl* store = nullptr;
 };
 
+enum class Stored : std::uint8_t { no, yes };
+
 struct PageFill::State {
   std::shared_ptr<StoreAnchor> anchor;  // shared: the fill may outlive the store
   std::shared_ptr<Block> block;         // shared: the fill may outlive the block's place in the map
   PageIndex page;
+  Stored stored = Stored::no;
 
   ~State();
 };

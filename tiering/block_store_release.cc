@@ -70,7 +70,8 @@ void BlockStoreImpl::drop_unit(Block& block, std::uint32_t unit_index, Removal w
   forget_pages(block, unit_index);
   if (block.resident_pages == 0) presence_changed(block.id, Presence::absent);
   const std::uint64_t charged_bytes = std::exchange(unit.charged_bytes, 0);
-  if (reuse == Reuse::allowed && block.units.size() == 1 && pool_.accepts(charged_bytes)) {
+  if (reuse == Reuse::allowed && block.units.size() == 1 && block.memory->shareable() &&
+      pool_.accepts(charged_bytes)) {
     budget_->move(Charge::resident, Charge::pooled, charged_bytes);
     PooledMemory pooled{.memory = std::move(block.memory), .charged_bytes = charged_bytes};
     block.place = Place::detached;

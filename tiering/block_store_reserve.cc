@@ -36,6 +36,12 @@ Result<PageFill> BlockStoreImpl::begin_fill(const BlockRef& ref, PageIndex page)
 
 Result<std::shared_ptr<Block>> BlockStoreImpl::create_block(const BlockRef& ref, const Layout& layout,
                                                             std::uint64_t charge_bytes) {
+  const bool is_private = layout.length_bytes < options_.private_below_bytes && layout.page_count() == 1;
+  if (is_private) {
+    CHECK_OK(make_room(charge_bytes));
+    TRY(memory, BlockMemory::create(budget_, layout.length_bytes, layout.granule, Sharing::never));
+    return std::make_shared<Block>(ref.id, layout, std::move(memory));
+  }
   const bool recyclable = layout.unit_count() == 1;
   if (recyclable) {
     if (auto block = recycle(ref.id, layout, charge_bytes)) return block;
@@ -85,16 +91,11 @@ Result<PageFill> BlockStoreImpl::reserve(std::shared_ptr<Block> block, PageIndex
   PageFill fill;
   fill.state_ = std::move(state);  // from here on a return gives everything back
 
-  const bool fresh = unit.charged_bytes == 0;
-  if (fresh) {
+  if (unit.charged_bytes == 0) {
     const std::uint64_t charge_bytes = block->layout.unit_charge_bytes(unit_index);
     CHECK_OK(make_room(charge_bytes));
     budget_->charge(Charge::filling, charge_bytes);
     unit.charged_bytes = charge_bytes;
-  }
-  if (fresh || block->layout.pages_per_unit() > 1) {
-    CHECK_OK(block->memory->prefault(std::uint64_t{page.value} * block->layout.page_size_bytes,
-                                     block->page_length_bytes(page)));
   }
   return fill;
 }
@@ -157,8 +158,10 @@ void BlockStoreImpl::evict(EvictionSlot slot) {
 
 // For a descriptor: the block of the coldest unit goes whole.
 bool BlockStoreImpl::evict_block() {
-  const auto victim =
-      policy_->victim([this](EvictionSlot slot) { return evictable_whole(*slots_.at(slot).block); });
+  const auto victim = policy_->victim([this](EvictionSlot slot) {
+    const Block& block = *slots_.at(slot).block;
+    return block.memory->shareable() && evictable_whole(block);
+  });
   if (!victim) return false;
   Block& block = *slots_.at(*victim).block;
   if (block.units.size() == 1) {

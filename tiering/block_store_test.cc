@@ -129,7 +129,7 @@ TEST(BlockStore, AViewMayEndOnAnotherThreadAndAfterTheStore) {
   auto fill = store->begin_fill(make_block(2, 4096), PageIndex{0});
   store.reset();
   EXPECT_TRUE(shows(*last, block, PageIndex{0}));
-  EXPECT_EQ(fill->bytes().size(), 4096U);
+  EXPECT_EQ(fill->length_bytes(), 4096U);
 }
 
 TEST(BlockStore, AFillThatLostItsBlockStillShowsItsPageButNotInTheMap) {

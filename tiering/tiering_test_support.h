@@ -4,6 +4,8 @@
 #include "common/crc32c.h"
 #include "tiering/block_store_impl.h"
 
+#include <gtest/gtest.h>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -60,7 +62,7 @@ inline bool shows(const PageView& view, const BlockRef& block, PageIndex page) {
 
 inline PageView fill_and_commit(BlockStore& store, PageFill fill, const BlockRef& block, PageIndex page) {
   const auto bytes = page_content(block, page);
-  std::memcpy(fill.bytes().data(), bytes.data(), bytes.size());
+  EXPECT_TRUE(fill.store(bytes));
   return store.commit(std::move(fill), chunk_checksums(bytes));
 }
 

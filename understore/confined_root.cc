@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include <cerrno>
 #include <cstring>
@@ -25,6 +26,24 @@ int open_at(int directory, const char* path, std::uint64_t flags) {
     const bool again = fd < 0 && (errno == EAGAIN || errno == EINTR) && attempt < max_resolve_attempts;
     if (!again) return static_cast<int>(fd);
   }
+}
+
+struct Identity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t mount = 0;
+  bool is_directory = false;
+};
+
+// Of `path`, or of `directory` itself when it is empty. False with errno.
+bool identify(int directory, const char* path, int flags, Identity& out) {
+  struct statx status {};
+  if (::statx(directory, path, flags, STATX_TYPE | STATX_INO | STATX_MNT_ID, &status) != 0) return false;
+  out.device = makedev(status.stx_dev_major, status.stx_dev_minor);
+  out.inode = status.stx_ino;
+  out.mount = (status.stx_mask & STATX_MNT_ID) != 0 ? status.stx_mnt_id : 0;
+  out.is_directory = S_ISDIR(status.stx_mode);
+  return true;
 }
 
 bool means_unreachable(int number) {
@@ -49,10 +68,11 @@ Result<ConfinedRoot> ConfinedRoot::open(const std::string& directory) {
     return Error(code_from_errno(number), "directory " + printable_path(directory) + " can not be opened: " +
                                               std::strerror(number) + "; check that it exists and is mounted");
   }
-  struct stat status {};
-  if (::fstat(root.fd_.get(), &status) != 0) return root.error_for("", errno);
-  root.device_ = status.st_dev;
-  root.inode_ = status.st_ino;
+  Identity identity;
+  if (!identify(root.fd_.get(), "", AT_EMPTY_PATH, identity)) return root.error_for("", errno);
+  root.device_ = identity.device;
+  root.inode_ = identity.inode;
+  root.mount_ = identity.mount;
   const UniqueFd probe(open_at(root.fd_.get(), ".", O_PATH | O_DIRECTORY));
   if (!probe && (errno == ENOSYS || errno == EPERM)) {
     return Error(Code::unsupported, "this system refuses openat2 (Linux 5.6, not blocked by seccomp), without which "
@@ -78,18 +98,24 @@ Result<UniqueFd> ConfinedRoot::resolve(std::string_view path, std::string_view r
   return fd;
 }
 
-Status ConfinedRoot::check_present() const {
-  struct stat status {};
-  if (::stat(directory_.c_str(), &status) != 0) {
+Result<ConfinedRoot::Place> ConfinedRoot::look_at_place() const {
+  Identity there;
+  if (!identify(AT_FDCWD, directory_.c_str(), 0, there)) {
     const int number = errno;
     return Error(Code::unavailable, "the attached directory " + printable_path(directory_) + " is not there (" +
                                         std::strerror(number) + "); nothing beneath it is taken as deleted; mount it again");
   }
-  if (status.st_dev != device_ || status.st_ino != inode_) {
-    return Error(Code::unavailable, "another directory is in the place of the attached " + printable_path(directory_) +
-                                        " (unmounted or replaced?); mount it again, or detach and attach");
-  }
-  return ok();
+  if (there.device == device_ && there.inode == inode_) return Place::same;
+  if (there.is_directory && there.device == device_ && there.mount == mount_) return Place::swapped;
+  return Error(Code::unavailable, "something else is in the place of the attached directory " + printable_path(directory_) +
+                                      " (unmounted?); mount it again, or detach and attach");
+}
+
+Status ConfinedRoot::check_present() const {
+  TRY(place, look_at_place());
+  if (place == Place::same) return ok();
+  return Error(Code::unavailable, "the attached directory " + printable_path(directory_) +
+                                      " was just replaced by another one; try again");
 }
 
 Error ConfinedRoot::error_for(std::string_view path, int number) const {

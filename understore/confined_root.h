@@ -31,6 +31,12 @@ class ConfinedRoot {
   Error error_for(std::string_view path, int error_number) const;
   // unavailable when the directory's place is empty or taken by another one.
   Status check_present() const;
+  // The place holds either this directory or, as when an administrator swapped trees, another one of the same mount.
+  // unavailable when it holds neither: what shows at an unmounted mount point is not a new tree.
+  enum class Place : std::uint8_t { same, swapped };
+  Result<Place> look_at_place() const;
+  // Whether `other`, opened at the same place, is one that look_at_place() calls same or swapped.
+  bool shares_mount(const ConfinedRoot& other) const { return device_ == other.device_ && mount_ == other.mount_; }
 
   const std::string& directory() const { return directory_; }
   std::uint64_t device() const { return device_; }
@@ -44,6 +50,7 @@ class ConfinedRoot {
   UniqueFd fd_;
   std::uint64_t device_ = 0;
   std::uint64_t inode_ = 0;
+  std::uint64_t mount_ = 0;  // 0 before Linux 5.8: only the device is compared
 };
 
 }  // namespace hearth

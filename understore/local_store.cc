@@ -23,13 +23,13 @@ using SharedHandle = std::shared_ptr<Shared>;
 
 class LocalListing final : public Listing {
  public:
-  LocalListing(SharedHandle shared, std::string path, DirectoryStream stream)
-      : shared_(std::move(shared)), path_(std::move(path)), stream_(std::move(stream)) {}
+  LocalListing(SharedHandle shared, std::string path, OpenDirectory open)
+      : shared_(std::move(shared)), path_(std::move(path)), open_(std::move(open)) {}
 
   Task<std::vector<ObjectInfo>> next(std::size_t limit, Deadline deadline) override {
     std::function<Result<ListedBatch>()> work = [this, limit, deadline]() -> Result<ListedBatch> {
       CHECK_OK(shared_->files.check_deadline(path_, deadline));
-      return shared_->files.list(stream_.get(), path_, limit);
+      return shared_->files.list(open_, path_, limit);
     };
     CO_TRY(batch, co_await shared_->pool.run<ListedBatch>(std::move(work)));
     const bool settled = std::all_of(batch.entries.begin(), batch.entries.end(),
@@ -37,7 +37,7 @@ class LocalListing final : public Listing {
     if (!settled) {
       CO_CHECK_OK(co_await shared_->clock.sleep_for(settle_time));
       std::function<Result<ListedBatch>()> again = [this, &batch] {
-        return shared_->files.look_again(stream_.get(), path_, std::move(batch));
+        return shared_->files.look_again(open_, path_, std::move(batch));
       };
       CO_TRY(second, co_await shared_->pool.run<ListedBatch>(std::move(again)));
       batch = std::move(second);
@@ -51,7 +51,7 @@ class LocalListing final : public Listing {
  private:
   const SharedHandle shared_;
   const std::string path_;
-  const DirectoryStream stream_;
+  const OpenDirectory open_;
 };
 
 class LocalStore final : public UnderStore {
@@ -78,12 +78,12 @@ class LocalStore final : public UnderStore {
   }
 
   Task<std::unique_ptr<Listing>> list(std::string path, Deadline deadline) override {
-    std::function<Result<DirectoryStream>()> work = [this, &path, deadline]() -> Result<DirectoryStream> {
+    std::function<Result<OpenDirectory>()> work = [this, &path, deadline]() -> Result<OpenDirectory> {
       CHECK_OK(shared_->files.check_deadline(path, deadline));
       return shared_->files.open_directory(path);
     };
-    CO_TRY(stream, co_await shared_->pool.run<DirectoryStream>(std::move(work)));
-    std::unique_ptr<Listing> listing = std::make_unique<LocalListing>(shared_, std::move(path), std::move(stream));
+    CO_TRY(open, co_await shared_->pool.run<OpenDirectory>(std::move(work)));
+    std::unique_ptr<Listing> listing = std::make_unique<LocalListing>(shared_, std::move(path), std::move(open));
     co_return listing;
   }
 

@@ -8,7 +8,9 @@
 // Threads: any. Every system call runs in the pool; a call that the kernel does not return from (a dead
 //          NFS server) holds its task until it does, whatever the deadline.
 // Owns:    the root's descriptor, at most 256 open files.
-// Fails:   see under_store.h; `unavailable` when the root vanished: unreachable is never deleted.
+// Fails:   see under_store.h; `unavailable` when the root vanished or another file system is in its place: unreachable
+//          is never deleted. Another directory of the same mount in its place is the new tree: stat, list and changes
+//          look at the place each time, reads when the file is not found as it should be.
 #pragma once
 
 #include "common/blocking.h"

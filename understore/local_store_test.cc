@@ -82,18 +82,68 @@ TEST(LocalStore, DirectoryVersionsAreBelievedOnlyAfterTwoSeconds) {
   EXPECT_TRUE(old->version.starts_with("l1-")) << old->version;
 }
 
-TEST(LocalStore, AReplacedRootIsUnavailableAndComesBackWhenItDoes) {
+// Story: `mv source source.away` went unnoticed, because everything was found through the root's descriptor.
+TEST(LocalStore, AMovedRootIsUnavailableAndComesBackWhenItDoes) {
+  LocalWorld world;
+  world.put_text("a", "content");
+  world.put_directory("d");
+  const auto info = run_task(world.store().stat("a", soon()));
+  ASSERT_TRUE(info);
+  auto listing = run_task(world.store().list("", soon()));
+  ASSERT_TRUE(listing);
+  std::filesystem::rename(world.base() + "/root", world.base() + "/aside");
+  EXPECT_EQ(run_task(world.store().stat("a", soon())).code(), Code::unavailable);
+  EXPECT_EQ(run_task(world.store().stat("", soon())).code(), Code::unavailable);
+  EXPECT_EQ(run_task(world.store().stat("missing", soon())).code(), Code::unavailable);
+  EXPECT_EQ(run_task(world.store().list("d", soon())).code(), Code::unavailable);
+  EXPECT_EQ(run_task(world.store().write("b", "x", soon())).code(), Code::unavailable);
+  EXPECT_EQ(run_task((*listing)->next(100, soon())).code(), Code::unavailable) << "a listing must not end as if complete";
+  std::vector<std::byte> bytes(7);
+  EXPECT_TRUE(read_into(world.store(), "a", info->version, 0, bytes)) << "the version vouches for the bytes";
+  std::filesystem::rename(world.base() + "/aside", world.base() + "/root");
+  EXPECT_EQ(run_task(world.store().stat("a", soon()))->version, info->version);
+  EXPECT_EQ(run_task(world.store().stat("missing", soon())).code(), Code::not_found);
+  EXPECT_TRUE(run_task(world.store().list("", soon())));
+}
+
+TEST(LocalStore, AnotherDirectoryInThePlaceOfTheRootIsTheNewTree) {
+  LocalWorld world;
+  world.put_text("a", "old");
+  world.put_text("only old", "x");
+  const auto old = run_task(world.store().stat("a", soon()));
+  ASSERT_TRUE(old);
+  const auto reader = open_local_store(world.store().uri(), world.pool(), real_clock());  // as a worker: it only reads
+  ASSERT_TRUE(reader);
+  std::vector<std::byte> bytes(3);
+  ASSERT_TRUE(read_into(**reader, "a", old->version, 0, bytes));
+  std::filesystem::rename(world.base() + "/root", world.base() + "/aside");
+  ASSERT_EQ(::mkdir(world.at("").c_str(), 0755), 0);
+  world.put_text("a", "new");
+  world.put_text("only new", "x");
+  const auto fresh = run_task(world.store().stat("a", soon()));
+  ASSERT_TRUE(fresh) << fresh.error().to_string();
+  EXPECT_NE(fresh->version, old->version);
+  EXPECT_EQ(run_task(world.store().stat("only old", soon())).code(), Code::not_found);
+  EXPECT_TRUE(run_task(world.store().stat("only new", soon())));
+  const auto written = run_task(world.store().write("written", "x", soon()));
+  EXPECT_TRUE(written && ::access(world.at("written").c_str(), F_OK) == 0);
+  ASSERT_TRUE(read_into(**reader, "a", fresh->version, 0, bytes)) << "a store that only reads finds the new tree as well";
+  EXPECT_EQ(std::memcmp(bytes.data(), "new", 3), 0);
+  std::vector<std::byte> one(1);
+  EXPECT_FALSE(read_into(**reader, "only old", old->version, 0, one));
+}
+
+TEST(LocalStore, WhatIsNotADirectoryOfTheSameMountInThePlaceOfTheRootIsUnavailable) {
   LocalWorld world;
   world.put_text("a", "content");
   std::filesystem::rename(world.base() + "/root", world.base() + "/aside");
-  ASSERT_EQ(::mkdir((world.base() + "/root").c_str(), 0755), 0);  // as an unmounted mount point looks
-  EXPECT_EQ(run_task(world.store().stat("missing", soon())).code(), Code::unavailable);
-  EXPECT_EQ(run_task(world.store().list("", soon())).code(), Code::unavailable);
-  EXPECT_EQ(run_task(world.store().write("b", "x", soon())).code(), Code::unavailable);
-  ASSERT_EQ(::rmdir((world.base() + "/root").c_str()), 0);
-  std::filesystem::rename(world.base() + "/aside", world.base() + "/root");
-  EXPECT_EQ(run_task(world.store().stat("missing", soon())).code(), Code::not_found);
-  EXPECT_TRUE(run_task(world.store().list("", soon())));
+  for (const char* there : {"/proc", "/dev/null"}) {  // another file system, as an unmounted mount point shows; no directory
+    ASSERT_EQ(::symlink(there, (world.base() + "/root").c_str()), 0);
+    EXPECT_EQ(run_task(world.store().stat("a", soon())).code(), Code::unavailable) << there;
+    EXPECT_EQ(run_task(world.store().list("", soon())).code(), Code::unavailable) << there;
+    EXPECT_EQ(run_task(world.store().remove("a", soon())).code(), Code::unavailable) << there;
+    ASSERT_EQ(::unlink((world.base() + "/root").c_str()), 0);
+  }
 }
 
 // As root every file is readable, so the check runs as nobody in a child.

@@ -16,6 +16,7 @@
 #include "common/task_group.h"
 #include "tiering/block_store.h"
 #include "worker/attachments.h"
+#include "worker/fetch_buffers.h"
 #include "worker/metrics.h"
 #include "worker/wait.h"
 
@@ -58,6 +59,7 @@ enum class Interest : std::uint8_t {
 
 struct FetcherOptions {
   std::uint64_t through_bytes = 256ULL << 20;
+  std::size_t idle_buffer_bytes = 32U << 20;
   std::size_t max_waiting = 4096;
   Duration fetch_timeout = std::chrono::seconds(30);
 };
@@ -113,8 +115,8 @@ class PageFetcher {
   Task<PageBytes> fetch_page(std::shared_ptr<Fetch> fetch);
   Task<PageBytes> fetch_into_tier(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store, PageFill fill);
   Task<PageBytes> fetch_through(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store);
-  Task<std::vector<std::uint32_t>> read_checked(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store,
-                                                std::span<std::byte> into);
+  Task<> read(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store, std::span<std::byte> into);
+  Task<std::vector<std::uint32_t>> compute(std::function<Result<std::vector<std::uint32_t>>()> work);
 
   // Set once
   BlockStore& blocks_;
@@ -128,6 +130,7 @@ class PageFetcher {
 
   // Data thread only
   Admission through_;
+  FetchBuffers buffers_;
   std::unordered_map<Key, std::shared_ptr<Fetch>, KeyHash> fetches_;
 };
 

@@ -165,6 +165,8 @@ void Shard::describe(proto::WorkerInfo& info) const {
   info.set_leased_bytes(tier.leased_bytes + tier.orphaned_bytes);
   info.set_hit_bytes(counters_.hit_bytes());
   info.set_miss_bytes(counters_.miss_bytes());
+  info.set_fetched_bytes(counters_.store_read_bytes());
+  info.set_fetches(counters_.store_reads());
 }
 
 Task<ServerReply> Shard::worker_status(std::shared_ptr<ServerCall> call) {

@@ -307,6 +307,14 @@ TEST_F(WorkerCalls, TheStatusCountsWhatHappened) {
   ASSERT_TRUE(reply && body.ParseFromString(reply->body));
   EXPECT_EQ(body.worker().hit_bytes(), 2 * test_page);
   EXPECT_EQ(body.worker().miss_bytes(), 2 * test_page);
+  EXPECT_EQ(body.worker().fetched_bytes(), 2 * test_page);
+  EXPECT_EQ(body.worker().fetches(), 2U);
+  ASSERT_TRUE(load(*channel, file("b", 3 * test_page)));
+  const Result<RpcReply> later = call(*channel, Method::worker_status, proto::WorkerStatusRequest());
+  proto::WorkerStatusReply loaded;
+  ASSERT_TRUE(later && loaded.ParseFromString(later->body));
+  EXPECT_EQ(loaded.worker().fetched_bytes(), 5 * test_page) << "what is loaded is fetched, though nobody read it";
+  EXPECT_EQ(loaded.worker().miss_bytes(), 2 * test_page);
   EXPECT_EQ(body.store_reads(), 2U);
   EXPECT_EQ(body.resident_bytes(), 2 * test_page);
   EXPECT_EQ(body.worker().address(), shard_->bound().front().to_string());

@@ -15,6 +15,9 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
   return text;
 }
 
+// The share of what workers sent that they did not have to fetch for it. Loads and readahead are fetched too.
+std::string saved(std::uint64_t fetched, std::uint64_t served) { return percent(served - std::min(fetched, served), served); }
+
 std::string hex_id(std::uint64_t id) {
   char text[24];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(id));
@@ -34,6 +37,8 @@ void write_worker(JsonWriter& json, const WorkerStatus& worker) {
   json.number("block_count", worker.block_count);
   json.number("hit_bytes", worker.hit_bytes);
   json.number("miss_bytes", worker.miss_bytes);
+  json.number("fetched_bytes", worker.fetched_bytes);
+  json.number("fetches", worker.fetches);
   json.number("since_heartbeat_ms", static_cast<std::int64_t>(worker.since_heartbeat.count()));
 }
 
@@ -42,11 +47,11 @@ void print_workers(Output& out, const std::vector<WorkerStatus>& workers) {
     out.line("no worker has registered; reads go straight to the under-store");
     return;
   }
-  TextTable table({"WORKER", "HOST", "ADDRESS", "STATE", "CAPACITY", "USED", "", "LEASED", "BLOCKS", "HITS", "HEARTBEAT"}, "llllrrrrrrr");
+  TextTable table({"WORKER", "HOST", "ADDRESS", "STATE", "CAPACITY", "USED", "", "LEASED", "BLOCKS", "SAVED", "HEARTBEAT"}, "llllrrrrrrr");
   for (const WorkerStatus& worker : workers) {
     table.add({hex_id(worker.id), worker.host, worker.address, worker.state, human_size(worker.capacity_bytes),
                human_size(worker.used_bytes), percent(worker.used_bytes, worker.capacity_bytes), human_size(worker.leased_bytes),
-               std::to_string(worker.block_count), percent(worker.hit_bytes, worker.hit_bytes + worker.miss_bytes),
+               std::to_string(worker.block_count), saved(worker.fetched_bytes, worker.hit_bytes + worker.miss_bytes),
                human_duration(worker.since_heartbeat) + " ago"});
   }
   table.print(out);
@@ -67,6 +72,8 @@ struct Totals {
   std::uint64_t used = 0;
   std::uint64_t hit = 0;
   std::uint64_t miss = 0;
+  std::uint64_t fetched = 0;
+  std::uint64_t fetches = 0;
 };
 
 Totals totals_of(const std::vector<WorkerStatus>& workers) {
@@ -77,6 +84,8 @@ Totals totals_of(const std::vector<WorkerStatus>& workers) {
     totals.used += worker.used_bytes;
     totals.hit += worker.hit_bytes;
     totals.miss += worker.miss_bytes;
+    totals.fetched += worker.fetched_bytes;
+    totals.fetches += worker.fetches;
   }
   return totals;
 }
@@ -172,6 +181,8 @@ Result<Exit> run_report(Context& context) {
     json.number("used_bytes", totals.used);
     json.number("hit_bytes", totals.hit);
     json.number("miss_bytes", totals.miss);
+    json.number("fetched_bytes", totals.fetched);
+    json.number("fetches", totals.fetches);
     write_workers(json, workers);
     return Exit::done;
   }
@@ -181,7 +192,10 @@ Result<Exit> run_report(Context& context) {
            std::to_string(master.attachment_count) + " attachments");
   out.line("workers  " + std::to_string(master.live_workers) + " live, " + std::to_string(master.lost_workers) + " lost");
   out.line("cache    " + human_size(totals.used) + " of " + human_size(totals.capacity) + " (" + percent(totals.used, totals.capacity) +
-           "), served " + human_size(totals.hit + totals.miss) + ", " + percent(totals.hit, totals.hit + totals.miss) + " of it from the cache");
+           ")");
+  const std::uint64_t served = totals.hit + totals.miss;
+  out.line("served   " + human_size(served) + " by workers (plus short-circuit reads), " + human_size(totals.fetched) +
+           " fetched from under-stores in " + std::to_string(totals.fetches) + " reads, " + saved(totals.fetched, served) + " saved");
   out.line("");
   print_workers(out, workers);
   if (!attachments.empty()) out.line("");

@@ -46,6 +46,7 @@ WorkerOptions worker_options(const WorkerConfig& config, const std::string& metr
   options.memory.capacity_bytes = config.memory.capacity.bytes;
   options.memory.huge_pages = config.memory.huge_pages;
   options.memory.grant_max_fraction = config.memory.grant_max_percent / 100.0;
+  options.memory.private_below_bytes = ClientOptions().grant_min_bytes;  // what no client asks a grant for
   options.memory.pool_bytes = config.memory.pool.bytes;
   options.fetch_parallelism = config.fetch_parallelism;
   options.readahead_pages = config.readahead_pages;

@@ -90,16 +90,20 @@ Status redirect_standard(const std::string& log_file) {
 
 }  // namespace
 
+constexpr rlim_t max_open_files = 1U << 20;  // the default of fs.nr_open
+
 std::string_view build_version() { return HEARTH_VERSION; }
 
 void prepare_process() {
   ::umask(077);
   ::signal(SIGPIPE, SIG_IGN);
+  // A cached block takes a descriptor. Root may go up to the kernel's own bound, others up to their hard limit.
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  }
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlimit most{.rlim_cur = max_open_files, .rlim_max = max_open_files};
+  if (limit.rlim_max < max_open_files && ::setrlimit(RLIMIT_NOFILE, &most) == 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 Result<SignalLoop> SignalLoop::create() {

@@ -88,7 +88,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   };
   Task<> connect_task();
   Task<> fill_in_replicas(std::vector<BlockRef> blocks, std::vector<BlockPlacement>* placements, WorkerStatus worker);
-  std::string short_circuit_answer(const BlockRef& block, const BlockPlacement& placement) const;
+  Task<> explain_short_circuit(BlockRef block, BlockPlacement* placement, Deadline deadline);
   static Task<> stop_parts(Parts* parts);
 
   const ClientOptions options_;

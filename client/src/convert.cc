@@ -94,6 +94,8 @@ WorkerStatus to_worker(const proto::WorkerInfo& info) {
   out.miss_bytes = info.miss_bytes();
   out.since_heartbeat = std::chrono::milliseconds(info.since_heartbeat_ms());
   out.version = info.version();
+  out.fetched_bytes = info.fetched_bytes();
+  out.fetches = info.fetches();
   return out;
 }
 

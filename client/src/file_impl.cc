@@ -143,6 +143,9 @@ Result<MappedBlock> FileImpl::map() {
   if (blocks_.size() != 1) {
     return Error(Code::unsupported, path_ + (blocks_.empty() ? " is empty" : " has more than one block") + "; read it instead");
   }
+  if (resolution_->blocks[0].length_bytes < client_->options().grant_min_bytes) {
+    return Error(Code::unsupported, path_ + " is shorter than grant_min_bytes; read it instead");
+  }
   if (!use_cached_grant(0)) CHECK_OK(client_->wait(client_->obtain_grant(shared_from_this(), 0)));
   std::shared_ptr<MappedGrant> grant = client_->grants().find(resolution_->blocks[0].id);
   if (!grant || !grant->pin()) return Error(Code::busy, path_ + " was just given back to the worker; try again");

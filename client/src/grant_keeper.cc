@@ -125,6 +125,14 @@ Task<std::shared_ptr<MappedGrant>> GrantKeeper::ask(BlockRef block, Reach worker
   co_return mapped;
 }
 
+Task<> GrantKeeper::try_out(BlockRef block, WorkerId worker, Deadline deadline) {
+  std::optional<Reach> reach = peers_.reach(worker);
+  if (!reach || !reach->local) co_return Error(Code::unavailable, "the worker's Unix socket can not be reached from here");
+  CO_TRY(grant, co_await ask(std::move(block), *reach, deadline));
+  grant->retire();
+  co_return ok();
+}
+
 Task<> GrantKeeper::obtain(std::shared_ptr<FileImpl> file, std::size_t index, Deadline deadline) {
   file->ask_grant_again(index, clock_.now() + pause_after_refusal);
   const BlockRef& block = file->resolution().blocks[index];

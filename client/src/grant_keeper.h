@@ -51,6 +51,8 @@ class GrantKeeper {
 
   // After success the file has the grant of its block `index`.
   Task<> obtain(std::shared_ptr<FileImpl> file, std::size_t index, Deadline deadline);
+  // Whether the worker would grant the block: asks for it and gives it back. For those who want to know why not.
+  Task<> try_out(BlockRef block, WorkerId worker, Deadline deadline);
   void close() { releaser_->close(); }
 
  private:

@@ -37,17 +37,27 @@ Task<> ClientImpl::fill_in_replicas(std::vector<BlockRef> blocks, std::vector<Bl
   co_return ok();
 }
 
-std::string ClientImpl::short_circuit_answer(const BlockRef& block, const BlockPlacement& placement) const {
-  if (!options_.short_circuit) return "no: it is switched off in this client";
-  if (block.length_bytes < options_.grant_min_bytes) {
-    return "no: the block is smaller than grant_min_bytes (" + std::to_string(options_.grant_min_bytes) + ")";
+// Where everything seems to allow it the worker itself is asked: it may refuse for reasons of its own.
+Task<> ClientImpl::explain_short_circuit(BlockRef block, BlockPlacement* placement, Deadline deadline) {
+  std::string& answer = placement->short_circuit;
+  if (!options_.short_circuit) {
+    answer = "no: it is switched off in this client";
+  } else if (block.length_bytes < options_.grant_min_bytes) {
+    answer = "no: the block is smaller than grant_min_bytes (" + std::to_string(options_.grant_min_bytes) + ")";
+  } else if (!parts_->peers.has_local()) {
+    answer = "no: no worker's Unix socket can be reached from here";
+  } else {
+    answer = "no: the local worker does not hold the block";
+    for (const auto& replica : placement->replicas) {
+      const WorkerId worker{replica.worker_id};
+      if (!parts_->peers.is_local(worker)) continue;
+      answer = replica.complete ? "yes" : "no: only a part of the block is cached yet";
+      if (!replica.complete) continue;
+      Status granted = co_await parts_->keeper.try_out(block, worker, deadline);
+      if (!granted) answer = "no: " + granted.error().message();
+    }
   }
-  if (!parts_->peers.has_local()) return "no: no worker's Unix socket can be reached from here";
-  for (const auto& replica : placement.replicas) {
-    if (!parts_->peers.is_local(WorkerId{replica.worker_id})) continue;
-    return replica.complete ? "yes" : "no: only a part of the block is cached yet";
-  }
-  return "no: the local worker does not hold the block";
+  co_return ok();
 }
 
 Task<std::vector<BlockPlacement>> ClientImpl::locations(std::string path) {
@@ -76,7 +86,7 @@ Task<std::vector<BlockPlacement>> ClientImpl::locations(std::string path) {
     for (const auto& replica : out[i].replicas) holders.push_back(WorkerId{replica.worker_id});
     std::vector<WorkerId> suspects;
     const auto order = parts_->peers.candidates(block, holders, resolution->placement, suspects);
-    out[i].short_circuit = short_circuit_answer(block, out[i]);
+    CO_CHECK_OK(co_await explain_short_circuit(block, &out[i], deadline));
     out[i].would_read_from = "under-store";
     for (const WorkerStatus& worker : table->workers) {
       if (!order.empty() && worker.id == order[0].value) out[i].would_read_from = worker.address;

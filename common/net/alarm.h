@@ -9,8 +9,8 @@
 #pragma once
 
 #include "common/async.h"
+#include "common/canceller.h"
 #include "common/clock.h"
-#include "common/net/canceller.h"
 
 #include <functional>
 #include <memory>

@@ -10,7 +10,7 @@
 // Fails:   once, through on_closed(); every later operation answers `unavailable`.
 #pragma once
 
-#include "common/net/canceller.h"
+#include "common/canceller.h"
 #include "common/net/frame_assembler.h"
 #include "common/net/rpc.h"
 #include "common/net/waiter.h"

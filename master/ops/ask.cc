@@ -55,7 +55,7 @@ Task<> MetadataService::run_ask(AttachmentId attachment, std::string store_path,
   Result<ObjectInfo> answer;
   const Result<AttachmentRow> row = still_attached(attachment);
   if (row) {
-    Result<std::shared_ptr<UnderStore>> store = co_await stores_.of(attachment, row->uri);
+    Result<std::shared_ptr<UnderStore>> store = co_await stores_.of(attachment, row->uri, deadline);
     if (store) {
       answer = co_await (*store)->stat(store_path, deadline);
     } else {

@@ -72,7 +72,7 @@ Task<AttachmentRow> MetadataService::attach(NamespacePath path, std::string uri,
                                                ": it or something above it is not a directory; choose another path");
     }
   }
-  CO_TRY(store, co_await stores_.open(uri));
+  CO_TRY(store, co_await stores_.open(uri, deadline));
   const Moment asked = namespace_->next_moment(parts_.clock.now());
   CO_TRY(root, co_await probe_root(store, deadline));
   AttachmentRow wanted;

@@ -22,6 +22,8 @@ namespace hearth::master {
 class NamesHarness {
  public:
   explicit NamesHarness(MetaStore* external = nullptr) : meta_(external != nullptr ? external : &memory_) { open(); }
+  // With stores of the test's own.
+  explicit NamesHarness(StoreOpener opener) : meta_(&memory_), opener_(std::move(opener)) { open(); }
   ~NamesHarness() { close(); }
 
   void open() {
@@ -77,7 +79,7 @@ class NamesHarness {
     return *store;
   }
   Result<AttachmentRow> attach(const std::string& path, const std::string& uri, AttachmentSettings settings = {}) {
-    store(uri);
+    if (!opener_) store(uri);
     return run(service_->attach(parse(path), uri, settings, soon()));
   }
   Result<FileView> stat(const std::string& path, Freshness freshness = Freshness::cached) {
@@ -105,6 +107,7 @@ class NamesHarness {
 
  private:
   Result<std::shared_ptr<UnderStore>> find_store(const std::string& uri) {
+    if (opener_) return opener_(uri);
     const auto found = stores_.find(uri);
     if (found == stores_.end()) return Error(Code::unsupported, uri + " is not a store of this test");
     return std::shared_ptr<UnderStore>(found->second);
@@ -112,10 +115,11 @@ class NamesHarness {
 
   MemoryMetaStore memory_;
   MetaStore* meta_;
+  StoreOpener opener_;
   asio::io_context context_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(context_);
   BlockingPool sync_pool_{1, 16};
-  BlockingPool store_pool_{1, 64};
+  BlockingPool store_pool_{4, 64};
   std::map<std::string, std::shared_ptr<SimStore>> stores_;
   std::unique_ptr<MetadataService> service_;
 };

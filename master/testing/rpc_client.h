@@ -22,11 +22,11 @@ class RpcClient {
   }
 
   template <class Reply, class Request>
-  Result<Reply> call(Method method, const Request& request) {
+  Result<Reply> call(Method method, const Request& request, Duration timeout = std::chrono::seconds(20)) {
     RpcCall call;
     call.method = method;
     call.body = request.SerializeAsString();
-    const Deadline deadline = Deadline::after(real_clock(), std::chrono::seconds(20));
+    const Deadline deadline = Deadline::after(real_clock(), timeout);
     TRY(answer, thread_.run_sync(channel_->call(std::move(call), deadline)));
     Reply reply;
     if (!reply.ParseFromString(answer.body)) return Error(Code::bad_frame, "the reply does not parse");

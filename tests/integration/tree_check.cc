@@ -6,6 +6,8 @@
 // Prints one line of counts; ends with 1 when anything differs, is missing or fails.
 #include <hearth/client.h>
 
+#include "common/fd.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,14 +42,13 @@ struct Flags {
 using Reader = std::function<ssize_t(std::byte* into, std::size_t length, std::uint64_t offset, std::string& why)>;
 
 Reader posix_reader(const std::string& path, std::string& why) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
+  const auto owner = std::make_shared<hearth::UniqueFd>(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!*owner) {
     why = "open: " + std::string(std::strerror(errno));
     return {};
   }
-  std::shared_ptr<const int> owner(new int(fd), [](const int* p) { ::close(*p); delete p; });
   return [owner](std::byte* into, std::size_t length, std::uint64_t offset, std::string& error) {
-    const ssize_t n = ::pread(*owner, into, length, static_cast<off_t>(offset));
+    const ssize_t n = ::pread(owner->get(), into, length, static_cast<off_t>(offset));
     if (n < 0) error = "read: " + std::string(std::strerror(errno));
     return n;
   };

@@ -247,7 +247,7 @@ class Cluster:
             f"{BIN}/hearth-fuse", "--set", f"mount.master={self.master_address}",
             *sets, point], host)
         self.mounts.append(point)
-        wait_for(f"the mount at {point}", lambda: os.path.ismount(point) or not process.alive())
+        wait_for(f"the mount at {point}", lambda: mount_answers(point) or not process.alive())
         check(process.alive(), f"hearth-fuse ended: {process.tail()}")
         process.mountpoint = point
         return process
@@ -273,6 +273,13 @@ class Cluster:
             for process in self.processes:
                 print(f"--- {process.name} ---\n{process.tail()}", file=sys.stderr)
         self.close()
+
+
+def mount_answers(point):
+    try:
+        return os.path.ismount(point) and os.statvfs(point) is not None
+    except OSError:
+        return False
 
 
 def ip(*args):

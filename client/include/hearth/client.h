@@ -91,6 +91,8 @@ struct WorkerStatus {
   std::uint64_t miss_bytes = 0;
   std::chrono::milliseconds since_heartbeat{0};
   std::string version;
+  std::uint64_t fetched_bytes = 0;  // read from under-stores since the start, loads and readahead included
+  std::uint64_t fetches = 0;
 };
 
 struct MasterStatus {

@@ -2,6 +2,7 @@
 //
 // Why not a bare cancellation_signal: co_spawn (Asio 1.26) does not emit inline when it is asked from
 // outside a running handler; it posts a pointer into the signal, which must then still be there.
+// A copy cancels the same coroutine.
 //
 // Threads: confined to the executor.
 #pragma once
