@@ -80,7 +80,9 @@ Result<DescriptorCache::Descriptor> LocalFiles::open_beneath(const ConfinedRoot&
   const std::string self = "/proc/self/fd/" + std::to_string(found.get());
   UniqueFd fd(::open(self.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
   if (!fd) return root.error_for(path, errno);
-  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);  // page reads are large: let the kernel read ahead
+  // Pages are read in parallel, each by one large call: the kernel should fetch what is asked for at once, and leave the
+  // reading ahead to whoever asks (its own guesses, made for one reader per descriptor, cut these into 128 KiB pieces).
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_RANDOM);
   auto descriptor = std::make_shared<const UniqueFd>(std::move(fd));
   CHECK_OK(check_version(root, descriptor->get(), path, version));
   return descriptor;

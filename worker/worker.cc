@@ -7,7 +7,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <thread>
 #include <utility>
 
 namespace hearth {
@@ -20,8 +22,8 @@ Status check_options(const WorkerOptions& options) {
   if (options.memory.capacity_bytes == 0) {
     return Error(Code::invalid_argument, "the memory tier has no capacity; set memory.capacity, for example to 4GiB");
   }
-  if (options.fetch_parallelism == 0 || options.blocking_threads == 0 || options.compute_threads == 0) {
-    return Error(Code::invalid_argument, "fetch_parallelism, blocking_threads and compute_threads are at least 1");
+  if (options.fetch_parallelism == 0 || options.blocking_threads == 0) {
+    return Error(Code::invalid_argument, "fetch_parallelism and blocking_threads are at least 1");
   }
   if (options.through_bytes < worker::max_page_size_bytes) {
     return Error(Code::invalid_argument, "through_bytes is at least one page of the largest size, 16MiB");
@@ -35,12 +37,17 @@ std::string machine_name() {
   return name.data();
 }
 
+std::size_t compute_threads(const WorkerOptions& options) {
+  if (options.compute_threads != 0) return options.compute_threads;
+  return std::max<std::size_t>(1, std::thread::hardware_concurrency() / 2);
+}
+
 }  // namespace
 
 struct Worker::Parts {
   explicit Parts(const WorkerOptions& options)
       : store_pool(options.blocking_threads, max_queued_blocking_calls),
-        compute_pool(options.compute_threads, max_queued_blocking_calls) {
+        compute_pool(compute_threads(options), max_queued_blocking_calls) {
     thread.start();
   }
 

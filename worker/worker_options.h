@@ -26,7 +26,8 @@ struct WorkerOptions {
   // Threads that may block in an under-store. One hung store takes at most fetch_parallelism of them, and never
   // more than half.
   std::size_t blocking_threads = 32;
-  std::size_t compute_threads = 2;          // checksum fetched pages and store them in the tier
+  // Checksum fetched pages and store them in the tier. 0 = half of the cores: writers of one memfd take turns, and spin.
+  std::size_t compute_threads = 0;
   std::uint32_t fetch_parallelism = 16;     // page fetches at once, per attachment; also the window of one read
   std::uint32_t readahead_pages = 16;       // ahead of a sequential reader
   std::size_t max_waiting_fetches = 4096;   // per attachment; more are answered `overloaded`
