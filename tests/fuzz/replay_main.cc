@@ -99,7 +99,7 @@ class Mutator {
                                          0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, ~0ULL};
     const std::uint64_t number = numbers[below(std::size(numbers))];
     const std::size_t width = std::min(std::size_t{1} << below(4), input.size() - at);
-    std::memcpy(input.data() + at, &number, width);
+    if (width > 0) std::memcpy(input.data() + at, &number, width);
   }
 
   std::mt19937_64 random_;
