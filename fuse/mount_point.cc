@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -187,10 +188,21 @@ std::optional<std::string> local_directory(const std::string& uri) {
 
 }  // namespace
 
+namespace {
+
+// stat() of a mount whose daemon died is answered from the kernel's attributes for a while; statfs() never is.
+int look_at(const std::string& path, struct stat& info) {
+  if (::stat(path.c_str(), &info) != 0) return errno;
+  struct statvfs file_system {};
+  return ::statvfs(path.c_str(), &file_system) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
 Result<std::string> prepare_mount_point(const MountOptions& options) {
   const std::string& given = options.mountpoint;
   struct stat info {};
-  int failed = ::stat(given.c_str(), &info) == 0 ? 0 : errno;
+  int failed = look_at(given, info);
   if (failed == ENOTCONN || failed == ECONNABORTED) {
     const auto cleaned = unmount_fuse(given, UnmountMode::detach);
     if (!cleaned) {
@@ -199,7 +211,7 @@ Result<std::string> prepare_mount_point(const MountOptions& options) {
     }
     log_warn("fuse_stale_mount_removed",
              {{"mountpoint", given}, {"reason", "its daemon had died (transport endpoint is not connected)"}});
-    failed = ::stat(given.c_str(), &info) == 0 ? 0 : errno;
+    failed = look_at(given, info);
   }
   if (failed == ENOENT) {
     return Error(Code::not_found, "the mount point " + given + " does not exist: create it with mkdir -p " + given);

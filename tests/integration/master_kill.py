@@ -9,7 +9,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from support.cluster import BIN, Cluster, check, run_tests, seed, wait_for, write_file  # noqa: E402
 
-KILLS = int(os.environ.get("HEARTH_KILLS", "200"))
+KILLS = int(os.environ.get("HEARTH_KILLS") or 200)
 
 
 class Mutator(threading.Thread):

@@ -54,7 +54,7 @@ def free_port():
 
 
 def seed():
-    value = int(os.environ.get("HEARTH_SEED", random.SystemRandom().randrange(1 << 32)))
+    value = int(os.environ.get("HEARTH_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"seed {value} (repeat with HEARTH_SEED={value})", flush=True)
     return random.Random(value)
 
