@@ -2,6 +2,8 @@
 
 #include "cli/daemon/version.h"
 
+#include <google/protobuf/stubs/logging.h>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -97,6 +99,7 @@ std::string_view build_version() { return HEARTH_VERSION; }
 void prepare_process() {
   ::umask(077);
   ::signal(SIGPIPE, SIG_IGN);
+  google::protobuf::SetLogHandler(nullptr);  // a peer's malformed body is refused and logged by us, not on stderr as well
   // A cached block takes a descriptor. Root may go up to the kernel's own bound, others up to their hard limit.
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
