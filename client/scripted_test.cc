@@ -388,10 +388,10 @@ TEST_F(ScriptedCluster, TheLastHandleMayGoInACallback) {
 TEST_F(ScriptedCluster, TheAwaitableResumesOnTheCallersExecutor) {
   file("/a", 300'000);
   publish("/a");
+  IoThread thread("test");  // outlives the client, as client.h asks
+  thread.start();
   const Client client = connect({far_->info()});
   auto opened = client.open("/a");
-  IoThread thread("test");
-  thread.start();
   std::string into(300'000, '\0');
   struct Read {
     static Task<bool> now(File file, std::span<std::byte> into, IoThread* home) {

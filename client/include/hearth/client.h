@@ -174,7 +174,8 @@ class HEARTH_API File {
   void async_pread(std::span<std::byte> into, std::uint64_t offset,
                    std::function<void(Result<std::size_t>)> done) const;
 #if __has_include(<boost/asio/awaitable.hpp>)
-  // Same, resuming on the executor of the awaiting coroutine.
+  // Same, resuming on the executor of the awaiting coroutine; its context must outlive the Client, whose thread may still
+  // be leaving the post() that resumed it.
   boost::asio::awaitable<Result<std::size_t>> co_pread(std::span<std::byte> into, std::uint64_t offset) const;
 #endif
   // The whole file as shared memory, when it is one block that is fully cached on this host; an error says why not.
