@@ -1,4 +1,4 @@
-# Everything comes from Debian 12 packages; tools/packages.txt is the list that the scripts install.
+# Everything comes from Debian 12 packages; tools/packages.sh is the list that the scripts install.
 find_package(Threads REQUIRED)
 find_package(Boost 1.81 REQUIRED)
 find_package(Protobuf REQUIRED)
@@ -8,6 +8,10 @@ find_package(spdlog REQUIRED)
 pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3)
 pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+pkg_check_modules(PUGIXML REQUIRED IMPORTED_TARGET pugixml)
+pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)
+find_package(OpenSSL 3 REQUIRED)
 if(HEARTH_BUILD_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)

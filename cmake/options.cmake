@@ -2,6 +2,7 @@
 option(HEARTH_BUILD_TESTS "Build the tests" ON)
 option(HEARTH_BUILD_BENCH "Build the benchmarks" ON)
 option(HEARTH_BUILD_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+set(HEARTH_TEST_TIMEOUT_FACTOR 1 CACHE STRING "Of every timeout of a test; the long campaigns need more")
 set(HEARTH_SANITIZE "" CACHE STRING "address, thread, or empty")
 
 set(CMAKE_CXX_STANDARD 20)

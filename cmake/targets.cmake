@@ -19,6 +19,7 @@ function(hearth_test name)
   if(NOT arg_LABELS)
     set(arg_LABELS fast)
   endif()
+  math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * ${HEARTH_TEST_TIMEOUT_FACTOR}")
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest_main)
   gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST

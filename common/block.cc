@@ -9,7 +9,7 @@ namespace hearth {
 namespace {
 
 // Part of the identity of every cached block: a new layout of the hash input gets a new name.
-constexpr std::string_view domain{"hearth-block-1", sizeof("hearth-block-1")};
+constexpr std::string_view domain{"hearth-block-2", sizeof("hearth-block-2")};
 
 void append_zero_terminated(std::string& input, std::string_view part) {
   input.append(part);
@@ -18,15 +18,16 @@ void append_zero_terminated(std::string& input, std::string_view part) {
 
 }  // namespace
 
-BlockId block_id(std::string_view store_uri, std::string_view store_path, std::string_view version,
-                 std::uint64_t block_index) {
+BlockId block_id(std::string_view store_uri, std::string_view store_path, std::string_view version, BlockSpan span) {
   std::string input;
-  input.reserve(domain.size() + store_uri.size() + store_path.size() + version.size() + 3 + sizeof(block_index));
+  input.reserve(domain.size() + store_uri.size() + store_path.size() + version.size() + 3 + 3 * sizeof(std::uint64_t));
   input.append(domain);  // with its zero
   append_zero_terminated(input, store_uri);
   append_zero_terminated(input, store_path);
   append_zero_terminated(input, version);
-  for (int shift = 0; shift < 64; shift += 8) input.push_back(static_cast<char>((block_index >> shift) & 0xFF));
+  for (const std::uint64_t number : {span.start_bytes, span.length_bytes, std::uint64_t{span.page_size_bytes}}) {
+    for (int shift = 0; shift < 64; shift += 8) input.push_back(static_cast<char>((number >> shift) & 0xFF));
+  }
   const XXH128_hash_t hash = XXH3_128bits(input.data(), input.size());
   return BlockId{hash.high64, hash.low64};
 }
@@ -42,13 +43,14 @@ std::vector<BlockRef> cut_into_blocks(std::string_view store_uri, AttachmentId a
   for (std::uint64_t index = 0; index < count; ++index) {
     const std::uint64_t start = index * block_size_bytes;
     BlockRef block;
-    block.id = block_id(store_uri, store_path, version, index);
     block.attachment = attachment;
     block.store_path = store_path;
     block.version = version;
     block.start = FileOffset{start};
     block.length_bytes = std::min(block_size_bytes, length_bytes - start);
     block.page_size_bytes = page_size_bytes;
+    const BlockSpan span{start, block.length_bytes, page_size_bytes};
+    block.id = block_id(store_uri, store_path, version, span);
     blocks.push_back(std::move(block));
   }
   return blocks;

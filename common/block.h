@@ -14,6 +14,8 @@ inline constexpr std::uint64_t default_block_size_bytes = 1ULL << 30;  // 1 GiB
 inline constexpr std::uint64_t min_block_size_bytes = 1ULL << 20;
 inline constexpr std::uint64_t max_block_size_bytes = 16ULL << 30;
 inline constexpr std::uint32_t default_page_size_bytes = 1U << 20;  // 1 MiB
+inline constexpr std::uint32_t min_page_size_bytes = 64U << 10;
+inline constexpr std::uint32_t max_page_size_bytes = 16U << 20;  // one frame carries a page
 // Bytes under one CRC32C. A page (1 MiB) carries 16 of them, so a 4 KiB read verifies 64 KiB
 // (about 4 us) and not the whole page (about 70 us); see docs/adr/0002-checksum-chunks.md.
 inline constexpr std::uint32_t checksum_chunk_bytes = 64U << 10;
@@ -40,9 +42,17 @@ struct BlockRef {
   }
 };
 
-// XXH3-128 of "hearth-block-1\0" store_uri \0 store_path \0 version \0 block_index (8 bytes, little-endian).
-BlockId block_id(std::string_view store_uri, std::string_view store_path, std::string_view version,
-                 std::uint64_t block_index);
+// Which bytes of a file version a block is, and how it is paged. Part of its id: an attachment with another block size
+// cuts other blocks of the same file, and each name must mean the same bytes for ever.
+struct BlockSpan {
+  std::uint64_t start_bytes = 0;
+  std::uint64_t length_bytes = 0;
+  std::uint32_t page_size_bytes = default_page_size_bytes;
+};
+
+// XXH3-128 of "hearth-block-2\0" store_uri \0 store_path \0 version \0 start, length, page size (8 bytes each,
+// little-endian).
+BlockId block_id(std::string_view store_uri, std::string_view store_path, std::string_view version, BlockSpan span);
 
 // The blocks of a file of `length_bytes`, in order; none for an empty file.
 std::vector<BlockRef> cut_into_blocks(std::string_view store_uri, AttachmentId attachment,

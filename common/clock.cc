@@ -31,7 +31,8 @@ class RealClock final : public Clock {
 }  // namespace
 
 Clock& real_clock() {
-  static RealClock clock;
+  // Never destroyed: threads of a client that was let go of late may outlive main().
+  static RealClock& clock = *new RealClock;  // tidy-allow(raw-new): see above
   return clock;
 }
 

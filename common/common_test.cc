@@ -89,20 +89,22 @@ TEST(BlockId, RefusesWhatItWouldNotWrite) {
 // Golden values: block ids name cached data on disk and on the wire. If this fails the hash input
 // changed: give the domain in block.cc a new number.
 TEST(BlockId, IsStableAcrossVersionsOfHearth) {
-  EXPECT_EQ(block_id("file:///data", "a/b", "v1", 0).to_hex(), "35375ea614ad179673ec500e5ddd6a44");
-  EXPECT_EQ(block_id("file:///data", "a/b", "v1", 256).to_hex(), "613c79387b0f520e36e0f66712982d25");
+  EXPECT_EQ(block_id("file:///data", "a/b", "v1", BlockSpan{0, 4096, 1U << 20}).to_hex(), "b37fe83e74b2b5fbf699ec82f010f0ab");
+  EXPECT_EQ(block_id("file:///data", "a/b", "v1", BlockSpan{256, 4096, 1U << 20}).to_hex(), "0baf62988bdef00a4afd4e65e65fcb54");
 }
 
 TEST(BlockId, DependsOnEveryPartAndOnWhereThePartsEnd) {
   std::set<BlockId> ids;
-  ids.insert(block_id("s", "p", "v", 0));
-  ids.insert(block_id("t", "p", "v", 0));
-  ids.insert(block_id("s", "q", "v", 0));
-  ids.insert(block_id("s", "p", "w", 0));
-  ids.insert(block_id("s", "p", "v", 1));
-  ids.insert(block_id("sp", "", "v", 0));
-  ids.insert(block_id("s", "", "pv", 0));
-  EXPECT_EQ(ids.size(), 7U);
+  ids.insert(block_id("s", "p", "v", {}));
+  ids.insert(block_id("t", "p", "v", {}));
+  ids.insert(block_id("s", "q", "v", {}));
+  ids.insert(block_id("s", "p", "w", {}));
+  ids.insert(block_id("s", "p", "v", BlockSpan{1, 0, 1U << 20}));
+  ids.insert(block_id("s", "p", "v", BlockSpan{0, 1, 1U << 20}));
+  ids.insert(block_id("s", "p", "v", BlockSpan{0, 0, 1U << 16}));
+  ids.insert(block_id("sp", "", "v", {}));
+  ids.insert(block_id("s", "", "pv", {}));
+  EXPECT_EQ(ids.size(), 9U);
 }
 
 TEST(CutIntoBlocks, CoversTheFileExactlyOnce) {
@@ -114,7 +116,7 @@ TEST(CutIntoBlocks, CoversTheFileExactlyOnce) {
       EXPECT_EQ(blocks[i].start.value, covered);
       EXPECT_GT(blocks[i].length_bytes, 0U);
       EXPECT_LE(blocks[i].length_bytes, block_size);
-      EXPECT_EQ(blocks[i].id, block_id("s", "p", "v", i));
+      EXPECT_EQ(blocks[i].id, block_id("s", "p", "v", BlockSpan{blocks[i].start.value, blocks[i].length_bytes, 1 << 20}));
       EXPECT_EQ(blocks[i].attachment, AttachmentId{7});
       EXPECT_EQ(blocks[i].version, "v");
       covered += blocks[i].length_bytes;

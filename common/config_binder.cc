@@ -179,6 +179,19 @@ void ConfigBinder::add_integer(std::string_view name, std::function<void(std::in
   add(name, std::move(field));
 }
 
+void ConfigBinder::add_text(std::string_view name, std::pair<std::string_view, std::string_view> type_and_allowed,
+                            std::function<Status(std::string_view)> set, std::function<std::string()> get,
+                            FieldNotes notes) {
+  ConfigField field = described(type_and_allowed.first, notes);
+  field.allowed = type_and_allowed.second;
+  field.get = [get = std::move(get)] { return toml_string(get()); };
+  field.set = [set = std::move(set), wanted = "a " + field.type](const ConfigInput& input) -> Status {
+    if (!is_scalar_text(input)) return mismatch(wanted, input);
+    return set(input.text);
+  };
+  add(name, std::move(field));
+}
+
 void ConfigBinder::add_choice(std::string_view name, std::vector<std::string> texts, std::function<void(std::size_t)> set,
                               std::function<std::size_t()> get, FieldNotes notes) {
   assert(get() < texts.size() && "the default is one of the names");

@@ -58,6 +58,25 @@ class ConfigBinder {
   void field(std::string_view name, ByteSize& value, RangeNotes<ByteSize> notes);
   void field(std::string_view name, Duration& value, RangeNotes<Duration> notes);
 
+  // A value with a text form of its own. `parse` fails with a sentence that says what is wanted.
+  template <class T>
+  struct TextForm {
+    std::string_view type;     // "percentage"
+    std::string_view allowed;  // "0% to 100%"; "" when the type says it all
+    Result<T> (*parse)(std::string_view);
+    std::string (*write)(const T&);
+  };
+  template <class T>
+  void text(std::string_view name, T& value, TextForm<T> form, FieldNotes notes) {
+    add_text(name, {form.type, form.allowed},
+             [&value, form](std::string_view given) -> Status {
+               TRY(parsed, form.parse(given));
+               value = parsed;
+               return ok();
+             },
+             [&value, form] { return form.write(value); }, notes);
+  }
+
   template <std::integral I>
     requires(!std::same_as<I, bool>)
   void field(std::string_view name, I& value, RangeNotes<std::type_identity_t<I>> notes) {
@@ -102,6 +121,8 @@ class ConfigBinder {
                    RangeNotes<std::int64_t> notes);
   void add_choice(std::string_view name, std::vector<std::string> texts, std::function<void(std::size_t)> set,
                   std::function<std::size_t()> get, FieldNotes notes);
+  void add_text(std::string_view name, std::pair<std::string_view, std::string_view> type_and_allowed,
+                std::function<Status(std::string_view)> set, std::function<std::string()> get, FieldNotes notes);
   void add(std::string_view name, ConfigField field);
 
   std::vector<ConfigField>& fields_;

@@ -1,5 +1,6 @@
 // Configuration: what is read from where, and what is said when it is wrong.
 #include "common/config.h"
+#include "common/config_toml.h"
 #include "common/nearest_name.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +9,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 namespace hearth {
 namespace {
@@ -240,6 +242,26 @@ TEST_F(ConfigTest, FilesThatCanNotBeReadSayWhy) {
   std::ofstream(path) << std::string((1 << 20) + 1, '#');
   EXPECT_EQ(config.load_file(path).code(), Code::invalid_argument);
   std::filesystem::remove_all(directory);
+}
+
+TEST(TomlTables, AreOpenedWithTheirPlaces) {
+  std::vector<TomlEntry> entries;
+  ASSERT_FALSE(read_toml_tables("[[rule]]\nname = \"a\"\npath = [\"/x\",\n  \"/y\"]\n[[rule]]\nname = \"b\"\npin = { tier = \"m\" }\n", entries));
+  std::map<std::string, std::pair<std::uint32_t, std::uint32_t>> places;
+  for (const TomlEntry& entry : entries) places[entry.key] = {entry.line, entry.column};
+  EXPECT_EQ(places["rule[0]"].first, 1u);
+  EXPECT_EQ(places["rule[0].name"], std::pair(2u, 1u));
+  EXPECT_EQ(places["rule[1].pin.tier"], std::pair(7u, 9u));
+  for (const TomlEntry& entry : entries) {
+    if (entry.key != "rule[0].path") continue;
+    ASSERT_EQ(entry.items_at.size(), 2u);
+    EXPECT_EQ(std::pair(entry.items_at[0].line, entry.items_at[0].column), std::pair(3u, 9u));
+    EXPECT_EQ(std::pair(entry.items_at[1].line, entry.items_at[1].column), std::pair(4u, 3u));
+  }
+  const auto fault = read_toml_tables("a = \n", entries);
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->at.line, 1u);
+  EXPECT_TRUE(read_toml("[[rule]]\nname = 1\n", "f").value().size() == 1) << "read_toml leaves arrays of tables closed";
 }
 
 TEST(NearestName, FindsTyposAndRefusesFarFetchedOnes) {

@@ -8,9 +8,7 @@
 namespace hearth {
 namespace {
 
-std::string place(const std::string& name, const toml::source_position& at) {
-  return name + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": ";
-}
+TomlPlace place_of(const toml::source_position& at) { return {.line = at.line, .column = at.column}; }
 
 ConfigInput list_of(const toml::array& array) {
   ConfigInput input;
@@ -48,8 +46,11 @@ ConfigInput input_of(const toml::node& node) {
   return input;
 }
 
+enum class Arrays : std::uint8_t { whole, opened };
+void flatten_tables(const toml::array& array, const std::string& key, std::vector<TomlEntry>& entries);
+
 // The parser bounds the depth of tables (TOML_MAX_NESTED_VALUES), so this recursion is bounded, too.
-void flatten(const toml::table& table, const std::string& prefix, std::vector<TomlEntry>& entries) {
+void flatten(const toml::table& table, const std::string& prefix, Arrays arrays, std::vector<TomlEntry>& entries) {
   for (const auto& [key, node] : table) {
     TomlEntry entry;
     entry.key = prefix + std::string(key.str());
@@ -57,25 +58,57 @@ void flatten(const toml::table& table, const std::string& prefix, std::vector<To
     const toml::source_position at = key.source().begin;
     entry.line = at.line;
     entry.column = at.column;
-    const std::string inner = entry.key + ".";
+    const toml::array* const array = node.as_array();
+    if (array != nullptr && entry.value.kind == ConfigInput::Kind::list) {
+      for (const toml::node& item : *array) entry.items_at.push_back(place_of(item.source().begin));
+    }
+    const std::string own = entry.key;
     entries.push_back(std::move(entry));
-    if (const toml::table* nested = node.as_table()) flatten(*nested, inner, entries);
+    if (const toml::table* nested = node.as_table()) flatten(*nested, own + ".", arrays, entries);
+    if (array != nullptr && arrays == Arrays::opened) flatten_tables(*array, own, entries);
   }
 }
 
-}  // namespace
+void flatten_tables(const toml::array& array, const std::string& key, std::vector<TomlEntry>& entries) {
+  for (std::size_t i = 0; i < array.size(); ++i) {
+    const toml::table* const table = array[i].as_table();
+    if (table == nullptr) continue;
+    TomlEntry entry;
+    entry.key = key + "[" + std::to_string(i) + "]";
+    entry.value.kind = ConfigInput::Kind::table;
+    const toml::source_position at = table->source().begin;
+    entry.line = at.line;
+    entry.column = at.column;
+    const std::string inner = entry.key + ".";
+    entries.push_back(std::move(entry));
+    flatten(*table, inner, Arrays::opened, entries);
+  }
+}
 
-Result<std::vector<TomlEntry>> read_toml(std::string_view text, const std::string& name) {
-  std::vector<TomlEntry> entries;
+std::optional<TomlFault> read(std::string_view text, Arrays arrays, std::vector<TomlEntry>& entries) {
   try {  // Debian's library is built with exceptions
-    flatten(toml::parse(text), "", entries);
+    flatten(toml::parse(text), "", arrays, entries);
   } catch (const toml::parse_error& error) {
-    return Error(Code::invalid_argument,
-                 place(name, error.source().begin) + "not valid TOML: " + std::string(error.description()));
+    return TomlFault{.at = place_of(error.source().begin), .reason = "not valid TOML: " + std::string(error.description())};
   }
   std::stable_sort(entries.begin(), entries.end(), [](const TomlEntry& a, const TomlEntry& b) {
     return std::tie(a.line, a.column) < std::tie(b.line, b.column);
   });
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<TomlFault> read_toml_tables(std::string_view text, std::vector<TomlEntry>& entries) {
+  return read(text, Arrays::opened, entries);
+}
+
+Result<std::vector<TomlEntry>> read_toml(std::string_view text, const std::string& name) {
+  std::vector<TomlEntry> entries;
+  if (const auto fault = read(text, Arrays::whole, entries)) {
+    return Error(Code::invalid_argument, name + ":" + std::to_string(fault->at.line) + ":" +
+                                             std::to_string(fault->at.column) + ": " + fault->reason);
+  }
   return entries;
 }
 

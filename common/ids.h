@@ -29,7 +29,7 @@ using PageIndex = StrongId<struct PageIndexTag, std::uint32_t>;  // page number 
 inline constexpr InodeId root_inode{1};
 
 // Identity of a block's content: XXH3-128 over (store URI, path in the store, file version,
-// block index); see block_id() in common/block.h. A new file version has new ids, so a
+// span); see block_id() in common/block.h. A new file version has new ids, so a
 // stale block can not be reached.
 struct BlockId {
   std::uint64_t high = 0;

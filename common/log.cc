@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -28,6 +29,7 @@ namespace hearth {
 namespace {
 
 constexpr std::size_t queue_records = 8192;
+constexpr const char* journal_socket = "/run/systemd/journal/socket";
 
 // One write(2) per line, so that lines of several processes in one file do not interleave.
 void write_line(int fd, std::string line) {
@@ -77,10 +79,13 @@ class OutputSink final : public spdlog::sinks::base_sink<spdlog::details::null_m
     std::vector<iovec> parts;
     parts.reserve(entries.size());
     for (const auto entry : entries) parts.push_back({const_cast<char*>(entry.data()), entry.size()});
-    // No journal here (a container): standard error gets the message instead.
-    if (::sd_journal_sendv(parts.data(), static_cast<int>(parts.size())) < 0 && !entries.empty()) {
-      write_line(STDERR_FILENO, std::string(entries.front()));
-    }
+    // Without a journal (in a container) libsystemd claims success; standard error gets the message instead.
+    const bool sent = ::access(journal_socket, F_OK) == 0 &&
+        ::sd_journal_sendv(parts.data(), static_cast<int>(parts.size())) >= 0;
+    if (sent || entries.empty()) return;
+    std::string_view line = entries.front();
+    line.remove_prefix(std::min(line.size(), line.find('=') + 1));
+    write_line(STDERR_FILENO, std::string(line));
   }
 
   // Set once.

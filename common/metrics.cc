@@ -265,7 +265,8 @@ std::string MetricsRegistry::to_prometheus() const {
 }
 
 MetricsRegistry& metrics() {
-  static MetricsRegistry registry;
+  // Never destroyed: threads of a client that was let go of late may outlive main().
+  static MetricsRegistry& registry = *new MetricsRegistry;  // tidy-allow(raw-new): see above
   return registry;
 }
 

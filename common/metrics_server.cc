@@ -8,13 +8,17 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include <algorithm>
+#include <charconv>
 #include <string_view>
 #include <thread>
+#include <variant>
 
 namespace hearth {
 namespace {
@@ -53,6 +57,50 @@ Answer answer(const MetricsServerOptions& options, std::string_view method, std:
   return Answer{.status = "404 Not Found", .body = "try /metrics, /healthz or /readyz\n"};
 }
 
+std::string response_of(const Answer& reply) {
+  std::string text = "HTTP/1.1 ";
+  text.append(reply.status).append("\r\nContent-Type: ").append(reply.type);
+  text.append("\r\nContent-Length: ").append(std::to_string(reply.body.size()));
+  text.append("\r\nConnection: close\r\n\r\n").append(reply.body);
+  return text;
+}
+
+const HttpPost* post_of(const MetricsServerOptions& options, std::string_view head) {
+  constexpr std::string_view method = "POST ";
+  if (!head.starts_with(method)) return nullptr;
+  const std::string_view target = head.substr(method.size(), head.find_first_of(" \r", method.size()) - method.size());
+  for (const HttpPost& post : options.posts) {
+    if (post.path == target.substr(0, target.find('?'))) return &post;
+  }
+  return nullptr;
+}
+
+// How long the body is, or the answer that refuses it.
+std::variant<std::size_t, Answer> body_length(const HttpPost& post, std::string_view head) {
+  const Status admitted = post.admit ? post.admit(head) : ok();
+  if (!admitted) {
+    const bool unknown = admitted.code() == Code::unauthenticated;
+    return Answer{.status = unknown ? "401 Unauthorized" : "403 Forbidden", .body = admitted.error().message() + "\n"};
+  }
+  const std::string_view text = header_of_head(head, "Content-Length").value_or("");
+  std::size_t length = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) {
+    return Answer{.status = "411 Length Required", .body = "send a Content-Length\n"};
+  }
+  if (length > post.max_body_bytes) {
+    return Answer{.status = "413 Content Too Large", .body = "at most " + std::to_string(post.max_body_bytes) + " bytes\n"};
+  }
+  return length;
+}
+
+Answer answer_post(const HttpPost& post, std::string body) {
+  const Status taken = post.take(std::move(body));
+  if (taken) return Answer{.status = "200 OK", .body = "ok\n"};
+  const bool wrong = taken.code() == Code::invalid_argument;
+  return Answer{.status = wrong ? "400 Bad Request" : "503 Service Unavailable", .body = taken.error().message() + "\n"};
+}
+
 // The whole response to a request head ("GET /metrics HTTP/1.1\r\n...").
 std::string respond(const MetricsServerOptions& options, std::string_view head) {
   const std::string_view line = head.substr(0, head.find("\r\n"));
@@ -72,6 +120,24 @@ std::string respond(const MetricsServerOptions& options, std::string_view head) 
   if (method != "HEAD") text += reply.body;
   return text;
 }
+
+}  // namespace
+
+std::optional<std::string_view> header_of_head(std::string_view head, std::string_view name) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  const auto same = [lower](char a, char b) { return lower(a) == lower(b); };
+  for (std::size_t at = head.find("\r\n"); at != std::string_view::npos; at = head.find("\r\n", at + 2)) {
+    const std::string_view line = head.substr(at + 2, head.find("\r\n", at + 2) - at - 2);
+    const std::size_t colon = line.find(':');
+    if (colon != name.size() || !std::equal(name.begin(), name.end(), line.begin(), same)) continue;
+    const std::size_t begin = line.find_first_not_of(" \t", colon + 1);
+    if (begin == std::string_view::npos) return "";
+    return line.substr(begin, line.find_last_not_of(" \t") + 1 - begin);
+  }
+  return std::nullopt;
+}
+
+namespace {
 
 class Server final : public MetricsServer {
  public:
@@ -143,7 +209,11 @@ class Server final : public MetricsServer {
     auto buffer = asio::dynamic_buffer(head, max_head_bytes);
     const auto [read_error, head_bytes] = co_await asio::async_read_until(socket, buffer, "\r\n\r\n", as_result);
     std::string response;
-    if (!read_error) {
+    const HttpPost* post = read_error ? nullptr : post_of(options_, std::string_view(head).substr(0, head_bytes));
+    if (post != nullptr) {
+      CO_TRY(answered, co_await take_post(socket, *post, std::move(head), head_bytes));
+      response = std::move(answered);
+    } else if (!read_error) {
       response = respond(options_, std::string_view(head).substr(0, head_bytes));
     } else if (head.size() >= max_head_bytes) {
       response = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -155,6 +225,21 @@ class Server final : public MetricsServer {
     boost::system::error_code ignored;
     socket.shutdown(tcp::socket::shutdown_send, ignored);
     co_return ok();
+  }
+
+  // `received` is the head and what came behind it.
+  Task<std::string> take_post(tcp::socket& socket, const HttpPost& post, std::string received, std::size_t head_bytes) {
+    std::variant<std::size_t, Answer> length = body_length(post, std::string_view(received).substr(0, head_bytes));
+    if (const Answer* refusal = std::get_if<Answer>(&length)) co_return response_of(*refusal);
+    std::string body = received.substr(head_bytes);
+    const std::size_t have = body.size();
+    body.resize(std::get<std::size_t>(length));
+    if (have < body.size()) {
+      const auto rest = asio::buffer(body) + have;
+      const auto [error, count] = co_await asio::async_read(socket, rest, as_result);
+      if (error) co_return Error(Code::cancelled, "the sender left, or was too slow");
+    }
+    co_return response_of(answer_post(post, std::move(body)));
   }
 
   // Set once.

@@ -58,6 +58,47 @@ class MetricsServerTest : public ::testing::Test {
   std::unique_ptr<MetricsServer> server;
 };
 
+TEST(HeaderOfHead, FindsTheFirstOfThatNameWhateverItsCase) {
+  const std::string_view head = "POST / HTTP/1.1\r\nAuthorization:  Bearer x \r\nX-A:\r\nauthorization: y\r\n\r\n";
+  EXPECT_EQ(header_of_head(head, "AUTHORIZATION"), "Bearer x");
+  EXPECT_EQ(header_of_head(head, "x-a"), "");
+  EXPECT_EQ(header_of_head(head, "Auth"), std::nullopt);
+}
+
+TEST(MetricsServerPost, TakesWhatIsAdmittedAndReadsNothingOfTheRest) {
+  std::string taken;
+  Status answer = ok();
+  HttpPost post;
+  post.path = "/v1/in";
+  post.max_body_bytes = 1000;
+  post.admit = [](std::string_view head) -> Status {
+    if (header_of_head(head, "X-Token") == "secret") return ok();
+    return Error(Code::unauthenticated, "no");
+  };
+  post.take = [&](std::string body) {
+    taken = std::move(body);
+    return answer;
+  };
+  MetricsServerOptions options;
+  options.posts.push_back(post);
+  const auto server = MetricsServer::start(std::move(options));
+  ASSERT_TRUE(server);
+  const auto send = [&](const std::string& headers, const std::string& body) {
+    return ask((*server)->port(), "POST /v1/in HTTP/1.1\r\n" + headers + "\r\n" + body);
+  };
+  EXPECT_TRUE(send("X-Token: secret\r\nContent-Length: 5\r\n", "hello").starts_with("HTTP/1.1 200 "));
+  EXPECT_EQ(taken, "hello");
+  EXPECT_TRUE(send("X-Token: wrong\r\nContent-Length: 5\r\n", "").starts_with("HTTP/1.1 401 "));
+  EXPECT_TRUE(send("X-Token: secret\r\nContent-Length: 1001\r\n", "").starts_with("HTTP/1.1 413 "));
+  EXPECT_TRUE(send("X-Token: secret\r\n", "").starts_with("HTTP/1.1 411 "));
+  EXPECT_TRUE(send("X-Token: secret\r\nContent-Length: -1\r\n", "").starts_with("HTTP/1.1 411 "));
+  answer = Error(Code::invalid_argument, "not JSON");
+  EXPECT_TRUE(send("X-Token: secret\r\nContent-Length: 1\r\n", "x").starts_with("HTTP/1.1 400 "));
+  answer = Error(Code::overloaded, "later");
+  EXPECT_TRUE(send("X-Token: secret\r\nContent-Length: 1\r\n", "x").starts_with("HTTP/1.1 503 "));
+  EXPECT_TRUE(ask((*server)->port(), "POST /other HTTP/1.1\r\nContent-Length: 0\r\n\r\n").starts_with("HTTP/1.1 405 "));
+}
+
 TEST_F(MetricsServerTest, ServesMetricsAndStates) {
   EXPECT_EQ(ask(server->port(), "GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"),
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: 12\r\n"

@@ -74,7 +74,8 @@ std::uint64_t SeededRng::next() {
 }
 
 Rng& system_rng() {
-  static SystemRng rng;
+  // Never destroyed: threads of a client that was let go of late may outlive main().
+  static SystemRng& rng = *new SystemRng;  // tidy-allow(raw-new): see above
   return rng;
 }
 

@@ -90,6 +90,7 @@ class FrameLink : public std::enable_shared_from_this<FrameLink> {
 
   static Task<> read_loop(Self self);
   static Task<> write_loop(Self self);
+  void release_if_asked();
   Status digest();
   void queue(OutgoingFrame frame, Waiter* written);
   std::vector<std::span<const std::byte>> next_batch(std::vector<int>& fds);

@@ -24,6 +24,10 @@ constexpr MethodName method_names[] = {
     {Method::free_path, "free_path"},
     {Method::bad_location, "bad_location"},
     {Method::master_status, "master_status"},
+    {Method::policy_get, "policy_get"},
+    {Method::policy_list, "policy_list"},
+    {Method::policy_apply, "policy_apply"},
+    {Method::policy_rollback, "policy_rollback"},
     {Method::register_worker, "register_worker"},
     {Method::heartbeat, "heartbeat"},
     {Method::deregister_worker, "deregister_worker"},
@@ -35,6 +39,8 @@ constexpr MethodName method_names[] = {
     {Method::report_corrupt, "report_corrupt"},
     {Method::block_status, "block_status"},
     {Method::worker_status, "worker_status"},
+    {Method::whatif, "whatif"},
+    {Method::trace, "trace"},
     {Method::recall, "recall"},
 };
 

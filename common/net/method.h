@@ -11,11 +11,12 @@ enum class Method : std::uint16_t {
   // master, from clients
   stat = 1, list = 2, resolve = 3, locate = 4, workers = 5, attach = 6, detach = 7, attachments = 8,
   free_path = 9, bad_location = 10, master_status = 11,
+  policy_get = 12, policy_list = 13, policy_apply = 14, policy_rollback = 15,
   // master, from workers
   register_worker = 32, heartbeat = 33, deregister_worker = 34,
   // worker
   read = 64, grant = 65, release = 66, load = 67, free_blocks = 68, report_corrupt = 69,
-  block_status = 70, worker_status = 71,
+  block_status = 70, worker_status = 71, whatif = 72, trace = 73,
   // one-way, worker to client
   recall = 96,
 };

@@ -66,6 +66,8 @@ class RpcChannel {
   // Runs on the executor each time an established connection was lost (leases are gone).
   virtual void on_disconnect(std::function<void()> handler) = 0;
   virtual bool connected() const = 0;
+  // Connections that came about (past their hello) since the channel was made.
+  virtual std::uint64_t connections_made() const = 0;
   virtual void close() = 0;  // fails what is outstanding with `cancelled`; later calls too
 };
 

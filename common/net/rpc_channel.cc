@@ -41,6 +41,7 @@ class ChannelCore final : public LinkOwner, public std::enable_shared_from_this<
   static Task<RpcReply> call(std::shared_ptr<ChannelCore> self, RpcCall call, Deadline deadline);
   void close();
   bool connected() const { return state_ == State::ready; }
+  std::uint64_t connections_made() const { return connections_made_; }
   void forget(std::uint64_t id) { pending_.erase(id); }
 
   NoticeHandler notice_handler;
@@ -88,6 +89,7 @@ class ChannelCore final : public LinkOwner, public std::enable_shared_from_this<
   // Executor only
   State state_ = State::idle;
   std::uint64_t last_id_ = 0;
+  std::uint64_t connections_made_ = 0;
   std::unordered_map<std::uint64_t, Pending*> pending_;
   std::shared_ptr<FrameLink> link_;
   std::shared_ptr<Alarm> alarm_;
@@ -273,6 +275,7 @@ Status ChannelCore::greeted(const Frame& frame) {
   CHECK_OK(choose_version(ours, theirs));
   link_->set_limits(FrameLimits::after_hello(context_.limits.max_body_bytes, context_.limits.max_payload_bytes));
   state_ = State::ready;
+  ++connections_made_;
   pinged_at_ = TimePoint::max();
   std::vector<Pending*> unsent;
   for (const auto& [id, pending] : pending_) unsent.push_back(pending);
@@ -434,6 +437,7 @@ class Channel final : public RpcChannel {
   void on_notice(NoticeHandler handler) override { core_->notice_handler = std::move(handler); }
   void on_disconnect(std::function<void()> handler) override { core_->disconnect_handler = std::move(handler); }
   bool connected() const override { return core_->connected(); }
+  std::uint64_t connections_made() const override { return core_->connections_made(); }
   void close() override { core_->close(); }
 
  private:

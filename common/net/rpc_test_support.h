@@ -59,6 +59,11 @@ class Loop {
     run_until([&] { return started.done(); });
     return std::move(started.result());
   }
+  // One thing that can happen without time passing; false when there is none.
+  bool step() {
+    context_.restart();
+    return context_.poll_one() != 0;
+  }
   // Everything that can happen without time passing.
   void settle() {
     context_.restart();

@@ -203,6 +203,7 @@ struct Place {
   Address address;
   bool listening = false;
   bool reachable = true;
+  bool full = false;
   std::shared_ptr<Path> to_listener = std::make_shared<Path>();
   std::shared_ptr<Path> to_connector = std::make_shared<Path>();
   std::deque<std::unique_ptr<Stream>> arrived;
@@ -275,6 +276,8 @@ Task<std::unique_ptr<Stream>> SimTransport::connect(Address address, Deadline de
     if (!slept) co_return std::move(slept).error();
     co_return Error(Code::deadline_exceeded, "no answer from " + address.to_string());
   }
+  if (place->full)
+    co_return Error(Code::unavailable, "cannot reach " + address.to_string() + ": it takes no more connections");
   if (!place->listening)
     co_return Error(Code::unavailable, "cannot reach " + address.to_string() + ": nobody listens there");
   const auto connection = std::make_shared<Connection>();
@@ -318,7 +321,8 @@ void SimTransport::set_faults(const Address& address, SimDirection direction, Si
 
 void SimTransport::set_reachable(const Address& address, Reachable reachable) {
   const auto place = network_->place(address);
-  place->reachable = reachable == Reachable::yes;
+  place->reachable = reachable != Reachable::no;
+  place->full = reachable == Reachable::full;
   if (place->reachable) return;
   for (const auto& weak : place->connections) {
     if (const auto connection = weak.lock()) connection->drop();

@@ -44,8 +44,9 @@ class SimTransport final : public Transport {
   Result<std::unique_ptr<Listener>> listen(const Address& address, std::uint32_t socket_mode) override;
 
   void set_faults(const Address& address, SimDirection direction, SimFaults faults);
-  // From now on nobody can connect, and what is connected breaks; false: as before.
-  enum class Reachable : std::uint8_t { no, yes };
+  // no: from now on nobody can connect, and what is connected breaks. full: new connections are refused, the others
+  // go on. yes: as before.
+  enum class Reachable : std::uint8_t { no, full, yes };
   void set_reachable(const Address& address, Reachable reachable);
   // Bytes that arrived in one direction, over all connections to the address.
   std::uint64_t carried_bytes(const Address& address, SimDirection direction) const;

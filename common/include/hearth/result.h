@@ -7,6 +7,7 @@
 #include <hearth/code.h>
 
 #include <cassert>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,11 +29,18 @@ class Error {
     message_.insert(0, std::string(context) + ": ");
     return std::move(*this);
   }
+  // Who refused said when to come back (Retry-After); 0 when it did not.
+  Error with_retry_after_ms(std::uint32_t retry_after_ms) && {
+    retry_after_ms_ = retry_after_ms;
+    return std::move(*this);
+  }
+  std::uint32_t retry_after_ms() const { return retry_after_ms_; }
   // "not_found: /a/b does not exist in attachment 3", for logs and the command line.
   std::string to_string() const { return std::string(name(code_)) + ": " + message_; }
 
  private:
   Code code_ = Code::internal;
+  std::uint32_t retry_after_ms_ = 0;
   std::string message_ = "result was never set";
 };
 

@@ -1,0 +1,31 @@
+// The one place where a block goes onto the wire and comes off it (BlockRef of proto/hearth.proto).
+//
+// Threads: pure functions.
+// Fails:   invalid_argument: a field is out of its range, with a message that names the block and the field.
+#pragma once
+
+#include <hearth/result.h>
+
+#include "common/block.h"
+
+#include <cstddef>
+
+namespace hearth::proto {
+class BlockRef;
+}
+
+namespace hearth {
+
+inline constexpr std::size_t max_store_path_bytes = 4096;    // as a path of the namespace
+inline constexpr std::size_t max_file_version_bytes = 4096;  // opaque: an under-store's entity tag and version id
+
+void block_to_wire(const BlockRef& block, proto::BlockRef& out);
+
+// A block that keeps its promises: an id that is not zero, a length of 1 to max_block_size_bytes, bytes of a file that
+// can exist, pages that are a power of two within bounds, a relative path without a zero byte.
+Result<BlockRef> block_from_wire(const proto::BlockRef& message);
+
+// The id alone, for whoever only looks it up.
+BlockId block_id_from_wire(const proto::BlockRef& message);
+
+}  // namespace hearth

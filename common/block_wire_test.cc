@@ -1,0 +1,96 @@
+#include "common/block_wire.h"
+
+#include "proto/hearth.pb.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+namespace hearth {
+namespace {
+
+BlockRef block() {
+  BlockRef ref;
+  ref.attachment = AttachmentId{7};
+  ref.store_path = "dir/\xff\nname";
+  ref.version = std::string("v\0 1", 4);
+  ref.start = FileOffset{5ULL << 30};
+  ref.length_bytes = (1ULL << 20) + 17;
+  ref.page_size_bytes = 128U << 10;
+  ref.id = block_id("file:///data", ref.store_path, ref.version, BlockSpan{ref.start.value, ref.length_bytes, ref.page_size_bytes});
+  return ref;
+}
+
+// What block_from_wire() says of a good block after `change`; "" when it takes it.
+std::string refusal(const std::function<void(proto::BlockRef&)>& change) {
+  proto::BlockRef message;
+  block_to_wire(block(), message);
+  change(message);
+  const Result<BlockRef> got = block_from_wire(message);
+  if (got) return {};
+  EXPECT_EQ(got.error().code(), Code::invalid_argument);
+  return got.error().message();
+}
+
+TEST(BlockWire, ABlockComesBackAsItWasSent) {
+  const BlockRef sent = block();
+  proto::BlockRef message;
+  block_to_wire(sent, message);
+  proto::BlockRef parsed;
+  ASSERT_TRUE(parsed.ParseFromString(message.SerializeAsString()));
+  const Result<BlockRef> got = block_from_wire(parsed);
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(got->id, sent.id);
+  EXPECT_EQ(got->attachment, sent.attachment);
+  EXPECT_EQ(got->store_path, sent.store_path);
+  EXPECT_EQ(got->version, sent.version);
+  EXPECT_EQ(got->start.value, sent.start.value);
+  EXPECT_EQ(got->length_bytes, sent.length_bytes);
+  EXPECT_EQ(got->page_size_bytes, sent.page_size_bytes);
+  EXPECT_EQ(block_id_from_wire(parsed), sent.id);
+}
+
+TEST(BlockWire, RefusesABlockWithoutAnId) {
+  EXPECT_NE(refusal([](auto& m) { m.set_id_high(0), m.set_id_low(0); }).find("without an id"), std::string::npos);
+  EXPECT_EQ(refusal([](auto& m) { m.set_id_high(0), m.set_id_low(1); }), "");
+}
+
+TEST(BlockWire, RefusesLengthsThatNoBlockHas) {
+  EXPECT_NE(refusal([](auto& m) { m.set_length_bytes(0); }), "");
+  EXPECT_EQ(refusal([](auto& m) { m.set_length_bytes(1); }), "");
+  EXPECT_EQ(refusal([](auto& m) { m.set_length_bytes(max_block_size_bytes); }), "");
+  EXPECT_NE(refusal([](auto& m) { m.set_length_bytes(max_block_size_bytes + 1); }), "");
+  EXPECT_NE(refusal([](auto& m) { m.set_length_bytes(UINT64_MAX); }), "");
+}
+
+TEST(BlockWire, RefusesABlockBeyondTheEndOfAnyFile) {
+  const std::uint64_t last = (1ULL << 63) - (128U << 10);
+  const auto ends_at = [&](std::uint64_t length) {
+    return refusal([&](auto& m) { m.set_start_bytes(last), m.set_length_bytes(length); });
+  };
+  EXPECT_EQ(ends_at((128U << 10) - 1), "");
+  EXPECT_NE(ends_at(128U << 10), "");
+  EXPECT_NE(refusal([](auto& m) { m.set_start_bytes(UINT64_MAX - 131071); }).find("beyond any file"), std::string::npos);
+}
+
+TEST(BlockWire, RefusesPagesThatAreNotAPowerOfTwoWithinBounds) {
+  for (const std::uint32_t good : {64U << 10, 128U << 10, 1U << 20, 16U << 20}) {
+    EXPECT_EQ(refusal([&](auto& m) { m.set_page_size_bytes(good); }), "") << good;
+  }
+  for (const std::uint32_t bad : {0U, 1U, 4096U, 32U << 10, 192U << 10, 32U << 20, UINT32_MAX}) {
+    EXPECT_NE(refusal([&](auto& m) { m.set_page_size_bytes(bad); }), "") << bad;
+  }
+}
+
+TEST(BlockWire, RefusesPathsAndVersionsOutOfBounds) {
+  EXPECT_EQ(refusal([](auto& m) { m.set_store_path(std::string(max_store_path_bytes, 'a')); }), "");
+  EXPECT_NE(refusal([](auto& m) { m.set_store_path(std::string(max_store_path_bytes + 1, 'a')); }), "");
+  EXPECT_NE(refusal([](auto& m) { m.set_store_path(std::string("a\0b", 3)); }), "");
+  EXPECT_NE(refusal([](auto& m) { m.set_store_path("/a"); }), "");
+  EXPECT_EQ(refusal([](auto& m) { m.set_version(std::string(max_file_version_bytes, 'v')); }), "");
+  EXPECT_NE(refusal([](auto& m) { m.set_version(std::string(max_file_version_bytes + 1, 'v')); }), "");
+}
+
+}  // namespace
+}  // namespace hearth

@@ -1,0 +1,32 @@
+// Certificates for tests: an authority made on the spot, and servers or clients signed by it.
+//
+// Owns: files in a temporary directory of its own, removed with it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+namespace hearth {
+
+struct TestKeyPair {
+  std::string certificate_file;
+  std::string key_file;
+};
+
+class TestAuthority {
+ public:
+  TestAuthority();
+  ~TestAuthority();
+  TestAuthority(const TestAuthority&) = delete;
+  TestAuthority& operator=(const TestAuthority&) = delete;
+
+  std::string ca_file() const;
+  // For a server or client of that DNS name ("localhost").
+  TestKeyPair issue(const std::string& dns_name);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hearth
