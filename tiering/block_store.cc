@@ -1,32 +1,23 @@
 #include "tiering/block_store.h"
 
+#include "common/block_limits.h"
 #include "common/crc32c.h"
 #include "tiering/block_store_impl.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cassert>
-#include <fstream>
 #include <string>
 
 namespace hearth {
 namespace {
 
-// A block takes a descriptor and a mapping: half of the former, three quarters of the latter (65,530 by default).
-std::size_t default_max_blocks() {
-  std::size_t mappings = 65'530;
-  std::ifstream("/proc/sys/vm/max_map_count") >> mappings;
-  const std::size_t by_mappings = mappings / 4 * 3;
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return by_mappings;
-  return std::clamp<std::size_t>(limit.rlim_cur / 2, 1, by_mappings);
-}
+std::size_t default_max_blocks() { return read_block_limits(OpenFilesLimit::soft).shareable_blocks(); }
 
 }  // namespace
 
 Result<std::unique_ptr<BlockStore>> BlockStore::open(const MemoryTierOptions& options) {
-  return open_block_store(options, probe_huge_pages(), make_lru_policy());
+  TRY(policy, make_policy(options.eviction));
+  return open_block_store(options, probe_huge_pages(), std::move(policy));
 }
 
 Result<std::unique_ptr<BlockStore>> open_block_store(const MemoryTierOptions& options, HugePageSupport huge_pages,

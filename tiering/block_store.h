@@ -13,12 +13,15 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/ids.h"
+#include "tiering/eviction_policy.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace hearth {
@@ -34,6 +37,7 @@ struct MemoryTierOptions {
   // and no mapping, and is never granted (a descriptor for so little costs more than sending the bytes).
   std::uint64_t private_below_bytes = 0;
   std::size_t max_blocks = 0;        // of shareable blocks; each holds a descriptor and a mapping; 0 = half of RLIMIT_NOFILE, at most 3/4 of vm.max_map_count
+  std::string eviction = "lru";      // the class that chooses what goes: lru, s3-fifo or w-tinylfu
   std::uint64_t pool_bytes = 0;      // evicted, never granted memory kept pre-faulted for reuse; part of the capacity
 };
 
@@ -44,7 +48,9 @@ struct MemoryTierStats {
   std::uint64_t leased_bytes = 0;        // under a lease, still in the map
   std::uint64_t orphaned_bytes = 0;      // dropped from the map, a lease or view still holds them
   std::uint64_t pooled_bytes = 0;
+  std::uint64_t pinned_bytes = 0;        // never chosen for eviction, part of resident_bytes
   std::uint64_t evicted_bytes = 0;       // total since start
+  std::uint64_t foreground_evictions = 0;  // a fill had to wait for room; total since start
   std::uint64_t corrupt_chunks = 0;      // total since start
   std::uint64_t blocks = 0;
   std::uint64_t leases = 0;
@@ -111,6 +117,16 @@ struct BlockResidency {
   std::uint32_t leases = 0;
 };
 
+// The unit of memory that eviction would take next, still in its place. Its pages stay while this lives, and nothing
+// else evicts it meanwhile.
+struct ColdUnit {
+  BlockRef block;  // id, length and page size; the rest is empty
+  std::vector<std::pair<PageIndex, PageView>> pages;
+  std::uint64_t charged_bytes = 0;
+  std::uint32_t first_unit = 0;
+  std::uint64_t last_access = 0;  // the store's access counter when it was chosen
+};
+
 class BlockStore {
  public:
   static Result<std::unique_ptr<BlockStore>> open(const MemoryTierOptions& options);
@@ -136,6 +152,19 @@ class BlockStore {
 
   // Drops a block from the map; leased bytes stay billed until their leases end. Returns resident bytes dropped.
   virtual std::uint64_t free_block(const BlockId& block) = 0;
+
+  // Another class of eviction from now on; what it would have remembered of the past is lost.
+  virtual void set_eviction(std::unique_ptr<EvictionPolicy> policy) = 0;
+  // For moving data to a tier below before memory is short. Nothing when all that is left is pinned, leased or in use.
+  virtual std::optional<ColdUnit> coldest() = 0;
+  // The units of one block that may go now, in order.
+  virtual std::vector<ColdUnit> units_of(const BlockId& block) = 0;
+  // Gives up what these gave, unless somebody read it, granted it or fills it since. Returns the bytes freed.
+  virtual std::uint64_t evict(ColdUnit unit) = 0;
+  // A pinned block is never chosen for eviction, until it leaves the map for another reason or is unpinned.
+  virtual void pin(const BlockId& block, Pinned pinned) = 0;
+  // Whether find() would find it; not an access.
+  virtual bool contains(const BlockId& block, PageIndex page) const = 0;
 
   virtual BlockResidency residency(const BlockId& block) const = 0;
   virtual PresenceChanges take_changes() = 0;

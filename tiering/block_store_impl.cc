@@ -80,6 +80,7 @@ PageView BlockStoreImpl::commit(PageFill fill, std::vector<std::uint32_t> chunk_
       budget_->move(Charge::filling, Charge::resident, unit.charged_bytes);
       insert_slot(*block, unit_index);
       block->last_access = ++accesses_;
+      unit.last_access = block->last_access;
     } else {
       touch(*block, unit_index);
     }
@@ -160,7 +161,9 @@ MemoryTierStats BlockStoreImpl::stats() const {
                          .leased_bytes = leased_bytes_,
                          .orphaned_bytes = budget_->bytes(Charge::orphaned),
                          .pooled_bytes = budget_->bytes(Charge::pooled),
+                         .pinned_bytes = pinned_bytes(),
                          .evicted_bytes = evicted_bytes_,
+                         .foreground_evictions = foreground_evictions_,
                          .corrupt_chunks = corrupt_chunks_,
                          .blocks = blocks_.size(),
                          .leases = leases_.size(),
@@ -176,14 +179,19 @@ std::span<std::byte> BlockStoreImpl::tamper_for_test(const BlockId& id) {
 
 void BlockStoreImpl::touch(Block& block, std::uint32_t unit) {
   block.last_access = ++accesses_;
-  const auto& slot = block.units[block.whole_only() ? 0 : unit].slot;
+  Unit& touched = block.units[block.whole_only() ? 0 : unit];
+  touched.last_access = block.last_access;
+  const auto& slot = touched.slot;
   if (slot) policy_->touched(*slot);
 }
 
 void BlockStoreImpl::insert_slot(Block& block, std::uint32_t unit) {
+  if (block.pinned == Pinned::yes) return;
   const EvictionSlot slot = slots_.take(block, unit);
   block.units[unit].slot = slot;
-  policy_->inserted(slot, BlockIdHash{}(block.id) + unit * 0x9E3779B97F4A7C15ULL);
+  // A block that was granted goes whole, so its one slot stands for all of it.
+  const std::uint64_t charge_bytes = block.whole_only() ? block.charged_bytes() : block.units[unit].charged_bytes;
+  policy_->inserted(slot, BlockIdHash{}(block.id) + unit * 0x9E3779B97F4A7C15ULL, charge_bytes);
 }
 
 void BlockStoreImpl::remove_slot(Block& block, std::uint32_t unit, Removal why) {

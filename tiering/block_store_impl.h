@@ -15,6 +15,7 @@
 
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace hearth {
@@ -48,6 +49,12 @@ class BlockStoreImpl final : public BlockStore {
   void release(LeaseId lease) override;
   std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const override;
   std::uint64_t free_block(const BlockId& block) override;
+  void set_eviction(std::unique_ptr<EvictionPolicy> policy) override;
+  std::optional<ColdUnit> coldest() override;
+  std::vector<ColdUnit> units_of(const BlockId& block) override;
+  std::uint64_t evict(ColdUnit unit) override;
+  void pin(const BlockId& block, Pinned pinned) override;
+  bool contains(const BlockId& block, PageIndex page) const override;
   BlockResidency residency(const BlockId& block) const override;
   PresenceChanges take_changes() override;
   std::vector<BlockId> all_blocks() const override;
@@ -70,19 +77,22 @@ class BlockStoreImpl final : public BlockStore {
   Status make_room(std::uint64_t bytes);
   bool evict_one();
   bool evict_block();
+  ColdUnit unit_at(EvictionSlot slot) const;
   bool evictable(EvictionSlot slot) const;
   static bool evictable_whole(const Block& block);
-  void evict(EvictionSlot slot);
+  void evict_slot(EvictionSlot slot);
 
   // Leaving the map: block_store_release.cc.
   void drop_unit(Block& block, std::uint32_t unit, Removal why, Reuse reuse);
   void forget_pages(Block& block, std::uint32_t unit);
   void detach(Block& block, Removal why);
   void erase_if_idle(Block& block);
+  void leave_map(Block& block);
 
   void touch(Block& block, std::uint32_t unit);
   void insert_slot(Block& block, std::uint32_t unit);
   void remove_slot(Block& block, std::uint32_t unit, Removal why);
+  std::uint64_t pinned_bytes() const;
   enum class Presence : std::uint8_t { present, absent };
   void presence_changed(const BlockId& id, Presence now);
 
@@ -101,6 +111,8 @@ class BlockStoreImpl final : public BlockStore {
   std::uint64_t accesses_ = 0;
   std::uint64_t leased_bytes_ = 0;
   std::uint64_t evicted_bytes_ = 0;
+  std::uint64_t foreground_evictions_ = 0;
+  std::unordered_set<BlockId, BlockIdHash> pinned_;
   std::uint64_t corrupt_chunks_ = 0;
 };
 

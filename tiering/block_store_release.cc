@@ -74,8 +74,7 @@ void BlockStoreImpl::drop_unit(Block& block, std::uint32_t unit_index, Removal w
       pool_.accepts(charged_bytes)) {
     budget_->move(Charge::resident, Charge::pooled, charged_bytes);
     PooledMemory pooled{.memory = std::move(block.memory), .charged_bytes = charged_bytes};
-    block.place = Place::detached;
-    blocks_.erase(block.id);
+    leave_map(block);
     pool_.put(std::move(pooled));
     return;
   }
@@ -106,18 +105,20 @@ void BlockStoreImpl::detach(Block& block, Removal why) {
   }
   if (block.leases > 0) leased_bytes_ -= block.layout.block_charge_bytes();
   if (block.resident_pages > 0) presence_changed(block.id, Presence::absent);
-  block.place = Place::detached;
   block.resident_pages = 0;
   block.resident_bytes = 0;
   block.pages.clear();
-  blocks_.erase(block.id);
+  leave_map(block);
 }
 
 void BlockStoreImpl::erase_if_idle(Block& block) {
-  if (block.idle() && block.place == Place::in_map) {
-    block.place = Place::detached;
-    blocks_.erase(block.id);
-  }
+  if (block.idle() && block.place == Place::in_map) leave_map(block);
+}
+
+void BlockStoreImpl::leave_map(Block& block) {
+  block.place = Place::detached;
+  pinned_.erase(block.id);
+  blocks_.erase(block.id);
 }
 
 }  // namespace hearth

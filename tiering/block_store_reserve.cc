@@ -141,11 +141,12 @@ bool BlockStoreImpl::evictable_whole(const Block& block) {
 bool BlockStoreImpl::evict_one() {
   const auto victim = policy_->victim([this](EvictionSlot slot) { return evictable(slot); });
   if (!victim) return false;
-  evict(*victim);
+  ++foreground_evictions_;
+  evict_slot(*victim);
   return true;
 }
 
-void BlockStoreImpl::evict(EvictionSlot slot) {
+void BlockStoreImpl::evict_slot(EvictionSlot slot) {
   const UnitPlace place = slots_.at(slot);
   if (place.block->whole_only()) {
     evicted_bytes_ += place.block->charged_bytes();
@@ -164,8 +165,9 @@ bool BlockStoreImpl::evict_block() {
   });
   if (!victim) return false;
   Block& block = *slots_.at(*victim).block;
+  ++foreground_evictions_;
   if (block.units.size() == 1) {
-    evict(*victim);
+    evict_slot(*victim);
     return true;
   }
   evicted_bytes_ += block.charged_bytes();

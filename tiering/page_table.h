@@ -32,6 +32,7 @@ struct Unit {
   std::uint16_t resident_pages = 0;
   std::uint16_t filling_pages = 0;
   std::optional<EvictionSlot> slot;  // while the policy knows it
+  std::uint64_t last_access = 0;     // the store's access counter
 };
 
 // How a block of this length is laid out in memory.
@@ -61,6 +62,7 @@ struct Block {
   std::vector<bool> filling;
   std::vector<Unit> units;
   Place place = Place::in_map;
+  Pinned pinned = Pinned::no;
   std::uint32_t resident_pages = 0;
   std::uint32_t filling_pages = 0;
   std::uint32_t leases = 0;
