@@ -196,6 +196,23 @@ class Commands(Area):
         self.assertEqual(self.json("explain", "/data/sub/big")["resident_bytes"], 0)
         self.refused(1, "free", "/data", says="hearth free -R")
 
+    def test_load_says_when_later_files_pushed_out_earlier_ones(self):
+        random.seed(9)
+        (self.source / "many").mkdir()
+        for number in range(12):
+            (self.source / "many" / f"f{number:02}").write_bytes(random.randbytes(8 << 20))
+        fits = self.json("load", "/data/sub")
+        self.assertEqual((fits["bytes"], fits["resident_bytes"]), (5_000_000, 5_000_000))
+        document = self.json("load", "/data/many", "-j", "1", code=3)
+        self.assertEqual((document["files"], document["bytes"], document["failures"]), (12, 96 << 20, []))
+        self.assertGreater(document["resident_bytes"], 32 << 20)
+        self.assertLessEqual(document["resident_bytes"], 64 << 20)
+        said = self.hearth("load", "/data/many", code=3).stderr.decode()
+        self.assertIn("of these 96.0 MiB only", said)
+        self.assertIn("pushed out", said)
+        self.assertIn("worker.memory.capacity", said)
+        self.assertEqual(said.count("\n"), 1, said)
+
     def test_load_lists_what_failed(self):
         document = self.json("load", "/data/small", "/data/none", code=3)
         self.assertEqual(document["failures"][0]["path"], "/data/none")
@@ -214,6 +231,40 @@ class Commands(Area):
         self.assertEqual(len(self.json("attachments")["attachments"]), 1)
         self.refused(5, "detach", "/more/deep", says="/more/deep")
         self.refused(5, "attach", "/x", self.dir / "absent", says="absent")
+
+    def test_attach_takes_options_for_the_store_and_the_store_refuses_unknown_ones(self):
+        self.refused(2, "attach", "/y", self.source, "--option", "endpoint=http://127.0.0.1:9", says="it takes none")
+        self.refused(2, "attach", "/y", self.source, "--option=endpoint", says="NAME=VALUE")
+        self.refused(2, "attach", "/y", self.source, "-o", "a=1", "-o", "a=2", says="given twice")
+        self.assertEqual(self.json("attachments")["attachments"][0]["store_options"], {})
+
+    def test_policy(self):
+        policy = self.dir / "policy.toml"
+        policy.write_text('[[rule]]\nname = "sub"\npath = "/data/sub/**"\ntier = "nvme"\n')
+        self.assertIn("1 rules, 0 quotas; valid", self.text("policy", "check", policy))
+        self.assertTrue(self.json("policy", "check", policy)["valid"])
+        self.assertIn("none was applied", self.text("policy", "show"))
+        self.assertIn("is valid; nothing was changed", self.text("policy", "apply", policy, "--dry-run"))
+        self.assertIn("version 1 is in force; it was no policy", self.text("policy", "apply", policy, "--comment=a test"))
+        self.assertIn("has this text already", self.text("policy", "apply", policy))
+        self.assertIn("a test", self.text("policy", "history"))
+        self.assertIn("rule 'sub', line 4", self.text("policy", "explain", "/data/sub/big"))
+        self.assertIn("rule 'sub', line 4", self.text("explain", "/data/sub/big"))
+        self.assertEqual(self.json("explain", "/data/sub/big")["policy"]["attributes"][0]["rule"], "sub")
+        self.assertIn('+name = "sub"', self.text("policy", "diff"))
+        policy.write_text("[defaults]\nreplicas = 0\n")
+        self.refused(2, "policy", "apply", policy, says=f"{policy}:2:1: error: replicas is 0; allowed is 1 to 16")
+        self.refused(2, "policy", "explain", "/data/small", "--file", policy, says=":2:1:")
+        self.refused(2, "policy", "rollback", "first", says="is not a policy version")
+        self.refused(5, "policy", "rollback", "9", says="version 9 is not kept")
+        self.refused(2, "policy", "apply", says="hearth policy apply FILE")
+        self.refused(2, "policy", "aply", policy, says="apply")
+        policy.write_text("# nothing\n")
+        self.assertEqual(self.json("policy", "apply", policy)["version"], 2)
+        self.assertIn("version 3 is in force, with the text of version 1", self.text("policy", "rollback", "1"))
+        self.assertTrue(self.json("policy", "show", "--version=3")["in_force"])
+        self.assertIn("runs version", self.text("policy", "show"))
+        self.assertIn("# The policy file", self.text("policy", "reference"))
 
     def test_report_workers_doctor_version(self):
         self.assertIn("1 live, 0 lost", self.text("report"))
@@ -262,6 +313,26 @@ class Commands(Area):
 
 
 class WithoutCluster(Area):
+    def test_policy_test_replays_a_trace(self):
+        trace = self.dir / "loop.csv"
+        trace.write_text("time,id,size\n" + "".join(f"{i},{i % 10},4096\n" for i in range(1000)))
+        policy = self.dir / "trace.toml"
+        policy.write_text('[tier.memory]\neviction = "lru"\n[[rule]]\nname = "none"\nmin_size = "1MiB"\nadmission = "never"\n')
+        table = self.text("policy", "test", "--trace", trace, "--memory=64KiB")
+        for eviction in ("lru", "s3-fifo", "w-tinylfu"):
+            self.assertRegex(table, rf"{eviction} +1000 +3.91 MiB +99.00 %")
+        # A loop of ten pages in memory for eight: LRU loses all of them, and nvme below holds the rest.
+        small = self.json("policy", "test", "--trace", trace, "--memory=32KiB", "--policy", policy)["runs"][0]
+        self.assertEqual((small["eviction"], small["total"]["fetches"], small["rules"][0]["rule"]), ("lru", 1000, "[defaults]"))
+        both = self.json("policy", "test", "--trace", trace, "--memory=32KiB", "--nvme=32KiB", "--eviction=lru",
+                         "--request-price=5")["runs"][0]["total"]
+        self.assertEqual((both["fetches"], both["memory_hits"] + both["nvme_hits"], both["cost"]), (10, 990, 0.05))
+        self.refused(2, "policy", "test", says="needs a trace")
+        self.refused(2, "policy", "test", "--trace", trace, "--eviction=lru,best", says='eviction "best" is not known')
+        self.refused(5, "policy", "test", "--trace", self.dir / "absent", says="can not be opened")
+        trace.write_text("1,2,3\n1,2\n")
+        self.refused(1, "policy", "test", "--trace", trace, says="line 2: fewer than three columns")
+
     def test_help_completion_and_config(self):
         self.assertIn("usage: hearth COMMAND", self.text())
         self.assertIn("--metadata-ttl", self.text("help", "attach"))
@@ -290,6 +361,14 @@ class WithoutCluster(Area):
         self.refused(2, "config", "check", "worker", "--config", bad, says="capacity")
         self.refused(2, "config", "show", "worker", "--set", "worker.memory.capacity=12", says="worker.memory.capacity")
         self.refused(2, "config", "show", says="name the process")
+
+    def test_up_begins_with_a_policy_or_says_what_is_wrong_with_it(self):
+        policy = self.dir / "policy.toml"
+        policy.write_text("[defaults]\nreplcas = 2\n")
+        self.refused(2, "up", "--port=0", "--data-dir", self.dir / "state", "--policy", policy, says=f"{policy}:2:1: error: unknown key")
+        policy.write_text("[defaults]\nreplicas = 2\n")
+        self.up("--policy", policy)
+        self.assertEqual(self.json("policy", "show")["text"], policy.read_text())
 
     def test_up_refuses_wrong_words_before_it_starts_anything(self):
         data = ("--data-dir", self.dir / "state", "--background")

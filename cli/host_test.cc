@@ -33,6 +33,27 @@ TEST(Kernel, SettingIsTheWordInBrackets) {
   EXPECT_EQ(chosen_word("advise"), "");
 }
 
+TEST(BlockLimits, SaysHowManyBlocksCanBeSharedAndHowToHaveMore) {
+  const Check usual = check_block_limits({.open_files = 1U << 20, .mappings = 65'530});
+  EXPECT_EQ(usual.verdict, Verdict::good);
+  EXPECT_NE(usual.finding.find("can share 49146 blocks"), std::string::npos) << usual.finding;
+  EXPECT_NE(usual.remedy.find("vm.max_map_count=262144"), std::string::npos) << "mappings are what bounds it: " << usual.remedy;
+  const Check few_files = check_block_limits({.open_files = 1024, .mappings = 65'530});
+  EXPECT_EQ(few_files.verdict, Verdict::warning);
+  EXPECT_NE(few_files.finding.find("can share 512 blocks"), std::string::npos) << few_files.finding;
+  EXPECT_NE(few_files.remedy.find("LimitNOFILE="), std::string::npos) << few_files.remedy;
+  EXPECT_NE(few_files.remedy.find("98292"), std::string::npos) << "as many as the mappings allow: " << few_files.remedy;
+  EXPECT_NE(check_block_limits({.open_files = UINT64_MAX, .mappings = 1U << 20}).finding.find("can share 786432 blocks"), std::string::npos);
+}
+
+TEST(BlockLimits, AreThoseOfThisProcess) {
+  const BlockLimits soft = read_block_limits(OpenFilesLimit::soft);
+  const BlockLimits hard = read_block_limits(OpenFilesLimit::hard);
+  EXPECT_GE(hard.open_files, soft.open_files);
+  EXPECT_EQ(hard.mappings, soft.mappings);
+  EXPECT_GE(soft.shareable_blocks(), 1U);
+}
+
 TEST(MountHelper, TranslatesWhatMountPasses) {
   auto words = mount_helper_words({"hearth://m1:19800/data", "/mnt/x", "-o", "ro,_netdev", "-sv", "-oallow_other"});
   ASSERT_TRUE(words) << words.error().message();

@@ -2,14 +2,45 @@
 #include "cli/output/json.h"
 #include "cli/output/output.h"
 #include "cli/output/progress.h"
+#include "cli/output/text_diff.h"
 
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 namespace hearth::cli {
 namespace {
 
 std::string written;
 void keep(std::string_view text) { written += text; }
+
+TEST(TextDiff, ShowsEachChangeWithThreeLinesAround) {
+  EXPECT_EQ(unified_diff("a\nb\n", "a\nb", "old", "new"), "");
+  EXPECT_EQ(unified_diff("", "x\n", "old", "new"), "--- old\n+++ new\n@@ -1,0 +1,1 @@\n+x\n");
+  EXPECT_EQ(unified_diff("1\n2\n3\n4\n5\n6\n", "1\n2\n3\n4\nfive\n6\n", "old", "new"),
+            "--- old\n+++ new\n@@ -2,5 +2,5 @@\n 2\n 3\n 4\n-5\n+five\n 6\n");
+  std::string before;
+  std::string after;
+  for (int i = 0; i < 40; ++i) {
+    before += std::to_string(i) + "\n";
+    if (i != 5) after += std::to_string(i) + "\n";
+    if (i == 30) after += "new\n";
+  }
+  EXPECT_EQ(unified_diff(before, after, "old", "new"),
+            "--- old\n+++ new\n@@ -3,7 +3,6 @@\n 2\n 3\n 4\n-5\n 6\n 7\n 8\n"
+            "@@ -29,6 +28,7 @@\n 28\n 29\n 30\n+new\n 31\n 32\n 33\n");
+}
+
+TEST(TextDiff, ManyChangesInLargeTextsAreStillAnswered) {
+  std::string before;
+  std::string after;
+  for (int i = 0; i < 6000; ++i) {
+    before += "a" + std::to_string(i) + "\n";
+    after += "b" + std::to_string(i) + "\n";
+  }
+  const std::string diff = unified_diff(before, after, "old", "new");
+  EXPECT_EQ(std::count(diff.begin(), diff.end(), '\n'), 12'003);
+}
 
 TEST(Json, EscapesWhatItMust) {
   EXPECT_EQ(json_quote("a\"b\\c\n\x01\x7f"), "\"a\\\"b\\\\c\\n\\u0001\\u007f\"");

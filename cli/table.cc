@@ -14,8 +14,11 @@ constexpr Option up_options[] = {
     {.name = "at", .value = Value::cluster_path, .placeholder = "PATH", .help = "attach the DIR before it here; in the order of the DIRs", .repeat = Repeat::many},
     {.name = "mount", .letter = 'm', .value = Value::local_path, .placeholder = "MOUNTPOINT", .help = "mount the namespace here (an existing directory)"},
     {.name = "memory", .value = Value::size, .placeholder = "SIZE", .help = "memory tier of the worker", .fallback = "1GiB"},
+    {.name = "nvme", .value = Value::local_path, .placeholder = "DIR", .help = "keep what memory has no room for in this directory, also over restarts; one for each device", .repeat = Repeat::many},
+    {.name = "nvme-capacity", .value = Value::size, .placeholder = "SIZE", .help = "of each --nvme; without it 90 % of its file system"},
     {.name = "data-dir", .value = Value::local_path, .placeholder = "DIR", .help = "state; /var/lib/hearth/up for root, else $XDG_STATE_HOME/hearth"},
     {.name = "port", .letter = 'p', .value = Value::count, .placeholder = "PORT", .help = "port of the master; the worker takes the next one; 0 takes free ones (DATA-DIR/master.address says which)", .fallback = "19800"},
+    {.name = "policy", .value = Value::local_path, .placeholder = "FILE", .help = "apply this policy for tiers (docs/reference/policy.md)"},
     {.name = "metadata-ttl", .value = Value::duration, .placeholder = "DURATION", .help = "of the DIRs attached now: how old metadata may be", .fallback = "1s"},
     {.name = "metrics", .value = Value::address, .placeholder = "ADDRESS", .help = "serve Prometheus metrics here; without it there are none"},
     {.name = "background", .letter = 'b', .help = "return when everything is ready; log to DATA-DIR/up.log"},
@@ -48,15 +51,18 @@ constexpr Option umount_options[] = {
 
 constexpr Argument attach_arguments[] = {
     {"PATH", Arity::one, Value::cluster_path, "where it appears in the namespace"},
-    {"URI", Arity::one, Value::text, "file:///dir, or a directory of this host"}};
+    {"URI", Arity::one, Value::text, "file:///dir, s3://bucket/prefix, hdfs://host/dir, or a directory of this host"}};
 constexpr Option attach_options[] = {
     {.name = "metadata-ttl", .value = Value::duration, .placeholder = "DURATION", .help = "how old metadata may be; 0s asks the under-store each time", .fallback = "1s"},
     {.name = "block-size", .value = Value::size, .placeholder = "SIZE", .help = "unit of placement, 1MiB to 16GiB", .fallback = "1GiB"},
     {.name = "page-size", .value = Value::size, .placeholder = "SIZE", .help = "unit of fetching and caching", .fallback = "1MiB"},
     {.name = "placement", .value = Value::choice, .placeholder = "HOW", .help = "which worker caches a block first", .fallback = "local_first", .choices = "local_first|hash"},
     {.name = "serve-stale", .value = Value::choice, .placeholder = "WHEN", .help = "cached data while the under-store is away", .fallback = "always", .choices = "always|until_ttl|never"},
+    {.name = "option", .letter = 'o', .value = Value::text, .placeholder = "NAME=VALUE", .help = "of the under-store, such as endpoint=http://host:9000 or region=eu-central-1; never a secret", .repeat = Repeat::many},
+    {.name = "dry-run", .help = "prove access step by step and name the step that fails; attach nothing, ask no master"},
 };
-constexpr std::string_view attach_examples[] = {"hearth attach /data /srv/data", "hearth attach /data file:///srv/data --metadata-ttl=10s"};
+constexpr std::string_view attach_examples[] = {"hearth attach /data /srv/data", "hearth attach /data file:///srv/data --metadata-ttl=10s",
+                                                "hearth attach --dry-run /s3 s3://bucket/prefix --option=credentials=file:/etc/hearth/s3-keys"};
 
 // ---- data ----------------------------------------------------------------------------------
 
@@ -80,6 +86,42 @@ constexpr Option load_options[] = {
 };
 constexpr std::string_view load_examples[] = {"hearth load /data/train", "hearth load -j 32 /data/a /data/b --json"};
 constexpr Option free_options[] = {{.name = "recursive", .letter = 'R', .help = "all below as well"}};
+
+// ---- policy --------------------------------------------------------------------------------
+
+constexpr Argument policy_arguments[] = {
+    {"ACTION", Arity::one, Value::choice, "what to do", "check|show|diff|apply|history|rollback|explain|test|whatif|record|reference"},
+    {"ARGUMENT", Arity::any, Value::text, "check FILE, diff [FILE | A B], apply FILE, rollback N, explain PATH, record FILE"}};
+constexpr Option policy_options[] = {
+    {.name = "version", .value = Value::count, .placeholder = "N", .help = "with show: this version instead of the one in force"},
+    {.name = "comment", .value = Value::text, .placeholder = "TEXT", .help = "with apply and rollback: why, for the history"},
+    {.name = "dry-run", .help = "with apply: check at the master and show what would change"},
+    {.name = "expect", .value = Value::count, .placeholder = "N", .help = "with apply and rollback: only if version N is in force (0: none yet)"},
+    {.name = "file", .value = Value::local_path, .placeholder = "FILE", .help = "with explain: by this file instead of the policy in force"},
+    {.name = "at", .value = Value::size, .placeholder = "OFFSET", .help = "with explain: the page there instead of the file, for rules about first_bytes and last_bytes"},
+    {.name = "tenant", .value = Value::text, .placeholder = "NAME", .help = "with explain: as read by this tenant"},
+    {.name = "pattern", .value = Value::choice, .placeholder = "HOW", .help = "with explain: as read this way", .fallback = "any", .choices = "any|sequential|random|whole-file"},
+    {.name = "trace", .value = Value::local_path, .placeholder = "FILE", .help = "with test: the accesses to replay (docs/formats/trace.md)"},
+    {.name = "format", .value = Value::choice, .placeholder = "FORMAT", .help = "with test: of the trace", .fallback = "auto", .choices = "auto|csv|oracle|hearth"},
+    {.name = "memory", .value = Value::size, .placeholder = "SIZE", .help = "with test: capacity of the memory tier; 0B has none", .fallback = "1GiB"},
+    {.name = "nvme", .value = Value::size, .placeholder = "SIZE", .help = "with test: capacity of the NVMe tier; 0B has none", .fallback = "0B"},
+    {.name = "eviction", .value = Value::text, .placeholder = "LIST", .help = "with test: lru, s3-fifo, w-tinylfu or several with commas between; what the policy says, and all without one"},
+    {.name = "policy", .value = Value::local_path, .placeholder = "FILE", .help = "with test: these rules; without it every page is kept"},
+    {.name = "memory-step", .value = Value::size, .placeholder = "SIZE", .help = "with whatif: how much more memory to ask about", .fallback = "1GiB"},
+    {.name = "nvme-step", .value = Value::size, .placeholder = "SIZE", .help = "with whatif: how much more NVMe to ask about", .fallback = "1TiB"},
+    {.name = "for", .value = Value::duration, .placeholder = "DURATION", .help = "with record: how long", .fallback = "1m"},
+    {.name = "one-in", .value = Value::count, .placeholder = "N", .help = "with record: only every Nth page, by its hash", .fallback = "1"},
+    {.name = "paths", .value = Value::choice, .placeholder = "HOW", .help = "with record: names of files in the trace; hashed keeps their depth and suffix", .fallback = "none", .choices = "none|plain|hashed"},
+    {.name = "request-price", .value = Value::text, .placeholder = "AMOUNT", .help = "with test: of 1,000 requests to the under-store"},
+    {.name = "transfer-price", .value = Value::text, .placeholder = "AMOUNT", .help = "with test: of 1 GiB from the under-store"},
+};
+constexpr std::string_view policy_examples[] = {
+    "hearth policy check policy.toml",
+    "hearth policy apply policy.toml --comment='pin the footers'",
+    "hearth policy explain /data/train/a.bin --file=policy.toml",
+    "hearth policy test --trace=day.trace --memory=64GiB --nvme=2TiB --policy=policy.toml",
+    "hearth policy diff 3 4",
+    "hearth policy rollback 3"};
 
 // ---- operate -------------------------------------------------------------------------------
 
@@ -117,11 +159,14 @@ constexpr Command commands[] = {
      "Each file is written beside its destination and renamed when it is complete, so a file that is there is whole.",
      get_arguments, get_options, {}},
     {"load", "cache", "read files and trees into the cache",
-     "Returns when the workers hold them. Files that fail are listed and the exit code is 3.",
+     "Returns when the workers hold them. Files that fail are listed and the exit code is 3. It is 3 as well when later files pushed earlier ones out again, and the bytes that are cached at the end are said.",
      some_paths, load_options, load_examples},
     {"free", "cache", "drop cached blocks; the under-store keeps its data", "", one_path, free_options, {}},
     {"locate", "cache", "show which workers hold the blocks of a file", "", some_paths, {}, {}},
     {"explain", "cache", "say why a file is read the way it is", "", one_path, {}, {}},
+    {"policy", "cache", "check, apply and explain the rules for tiers",
+     "What a policy says: docs/reference/policy.md. apply is atomic and takes effect in all workers without a restart; an invalid file changes nothing and is answered with line, column and reason. diff alone compares the version in force with the one before it.",
+     policy_arguments, policy_options, policy_examples},
     {"report", "operate", "the cluster on one screen", "", {}, {}, {}},
     {"workers", "operate", "list the workers", "", {}, {}, {}},
     {"doctor", "operate", "check this host and the cluster, with a remedy for each problem", "Ends with exit code 7 when a check fails.", {}, doctor_options, {}},

@@ -6,6 +6,7 @@
 #include "client/src/ttl_cache.h"
 #include "common/crc32c.h"
 #include "common/manual_clock.h"
+#include "proto/hearth.pb.h"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -20,6 +21,22 @@ namespace hearth::client {
 namespace {
 
 using std::chrono::milliseconds;
+
+// ---- what comes over the wire
+
+TEST(Convert, StoreOptionsGoThereAndComeBackAlsoWithAResolvedFile) {
+  AttachmentOptions options;
+  options.store_options = {{"endpoint", "http://127.0.0.1:9000"}, {"region", "eu"}};
+  proto::Attachment attachment;
+  to_proto(options, *attachment.mutable_options());
+  EXPECT_EQ(to_attachment(attachment).options.store_options, options.store_options);
+  proto::ResolveReply reply;
+  reply.mutable_info()->set_type(proto::DIRECTORY);
+  to_proto(options, *reply.mutable_options());
+  const Result<Resolution> resolution = to_resolution("/a", reply, TimePoint{});
+  ASSERT_TRUE(resolution);
+  EXPECT_EQ(resolution->store_options, options.store_options);
+}
 
 // ---- placement
 

@@ -77,23 +77,55 @@ std::optional<MountInfo> find_mount(const std::string& path) {
   return found;
 }
 
-Result<int> run_fusermount(std::vector<std::string> words, int comm_fd) {
+struct FusermountEnd {
+  int exit_code = 0;
+  std::string said;  // one line, for an error; a daemon's own standard error may lead nowhere
+};
+
+// Everything until the other end is closed, on one line.
+std::string read_line(int pipe) {
+  std::string text;
+  char buffer[512];
+  for (;;) {
+    const ssize_t count = ::read(pipe, buffer, sizeof buffer);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    if (text.size() < 4 * sizeof buffer) text.append(buffer, static_cast<std::size_t>(count));
+  }
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  for (char& c : text) c = c == '\n' ? ' ' : c;
+  return text;
+}
+
+Result<FusermountEnd> run_fusermount(std::vector<std::string> words, int comm_fd) {
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   std::string comm = "_FUSE_COMMFD=" + std::to_string(comm_fd);
   std::string path = "PATH=/usr/bin:/bin:/usr/local/bin";
   char* environment[] = {path.data(), comm.data(), nullptr};
+  int pair[2];
+  if (::pipe2(pair, O_CLOEXEC) != 0) return Error(Code::io_error, "pipe: " + why(errno));
+  const UniqueFd spoken(pair[0]);
+  UniqueFd speaker(pair[1]);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, speaker.get(), STDERR_FILENO);
   pid_t child = 0;
-  const int failed = ::posix_spawnp(&child, argv[0], nullptr, nullptr, argv.data(), environment);
+  const int failed = ::posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environment);
+  ::posix_spawn_file_actions_destroy(&actions);
+  speaker.reset();
   if (failed != 0) {
     return Error(Code::unsupported, "fusermount3 can not be started (" + why(failed) +
                                         "): mounting without root needs it; install the package fuse3");
   }
+  FusermountEnd end;
+  end.said = read_line(spoken.get());
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+  end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+  return end;
 }
 
 Result<UniqueFd> receive_fd(int socket) {
@@ -108,7 +140,7 @@ Result<UniqueFd> receive_fd(int socket) {
   const ssize_t count = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   const cmsghdr* header = count > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
   if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
-    return Error(Code::permission_denied, "fusermount3 refused the mount; its message is above");
+    return Error(Code::permission_denied, "fusermount3 handed over no descriptor");
   }
   int fd = -1;
   std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
@@ -125,13 +157,13 @@ Result<UniqueFd> mount_as_user(const std::string& mountpoint, const MountOptions
   UniqueFd ours(pair[0]);
   UniqueFd theirs(pair[1]);
   ::fcntl(ours.get(), F_SETFD, FD_CLOEXEC);
-  TRY(exit_code, run_fusermount({"fusermount3", "-o", words, "--", mountpoint}, theirs.get()));
+  TRY(end, run_fusermount({"fusermount3", "-o", words, "--", mountpoint}, theirs.get()));
   theirs.reset();
-  if (exit_code != 0) {
+  if (end.exit_code != 0) {
     return Error(Code::permission_denied,
-                 "fusermount3 could not mount " + mountpoint +
-                     (allow_other(options) ? ": allow_other needs user_allow_other in /etc/fuse.conf, or root"
-                                           : ": see its message above; the directory must belong to you"));
+                 "mounting " + mountpoint + " was refused (" + end.said + "): " +
+                     (allow_other(options) ? "allow_other needs user_allow_other in /etc/fuse.conf, or root"
+                                           : "the directory must belong to you, and /dev/fuse must be open to you"));
   }
   return receive_fd(ours.get());
 }
@@ -272,8 +304,8 @@ Status unmount_fuse(const std::string& mountpoint, UnmountMode mode) {
     if (mode == UnmountMode::detach) words.emplace_back("-z");
     words.emplace_back("--");
     words.push_back(mountpoint);
-    TRY(exit_code, run_fusermount(std::move(words), -1));
-    if (exit_code == 0) return ok();
+    TRY(end, run_fusermount(std::move(words), -1));
+    if (end.exit_code == 0) return ok();
     if (!find_mount(mountpoint)) return Error(Code::not_found, mountpoint + " is not mounted");
     return Error(Code::busy, mountpoint + " can not be unmounted by fusermount3: somebody uses it");
   }

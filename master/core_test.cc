@@ -109,8 +109,12 @@ TEST(Records, KeepTheirGoldenBytes) {
   row.uri = "file:///d";
   row.attached_at_ns = 64;
   row.root = InodeId{2};
-  EXPECT_EQ(hex(encode(row)), "0102022f610966696c653a2f2f2f64" "8094ebdc03" "8080808004" "808040" "000000" "8001" "02");
+  EXPECT_EQ(hex(encode(row)), "0202022f610966696c653a2f2f2f64" "8094ebdc03" "8080808004" "808040" "000000" "8001" "02" "00");
+  row.settings.store_options = {{"region", "eu"}};
+  EXPECT_EQ(hex(encode(row)), "0202022f610966696c653a2f2f2f64" "8094ebdc03" "8080808004" "808040" "000000" "8001" "02"
+                              "01" "06726567696f6e" "026575");
   EXPECT_EQ(hex(entry_key(InodeId{258}, "n")), "00000000000001026e");
+  EXPECT_EQ(hex(encode(PolicyRow{7, "x=1", 64, "a@b", "c", 2})), "0103783d31" "8001" "03614062" "0163" "02");
 }
 
 TEST(Records, ReadBackWhatWasWrittenAndRefuseEverythingElse) {
@@ -131,6 +135,30 @@ TEST(Records, ReadBackWhatWasWrittenAndRefuseEverythingElse) {
   EXPECT_EQ(decode_inode(InodeId{9}, bytes + "x").code(), Code::corrupt);
   EXPECT_EQ(decode_inode(InodeId{9}, "\x02" + bytes.substr(1)).code(), Code::corrupt);
   EXPECT_EQ(decode_entry("\x01\x09\x01\x01").code(), Code::corrupt);  // no such file type
+}
+
+TEST(Records, ReadsAttachmentsWithAndWithoutStoreOptions) {
+  AttachmentRow row;
+  row.id = AttachmentId{2};
+  row.path = "/a";
+  row.uri = "s3://b/p";
+  row.settings.store_options = {{"endpoint", "http://127.0.0.1:9000"}, {"region", ""}};
+  const std::string bytes = encode(row);
+  const Result<AttachmentRow> back = decode_attachment(bytes);
+  ASSERT_TRUE(back) << back.error().to_string();
+  EXPECT_EQ(*back, row);
+  for (std::size_t length = 0; length < bytes.size(); ++length) {
+    EXPECT_EQ(decode_attachment(bytes.substr(0, length)).code(), Code::corrupt) << length;
+  }
+  EXPECT_EQ(decode_attachment("\x03" + bytes.substr(1)).code(), Code::corrupt);
+  // As a master of schema 1 wrote it: format 01, and nothing after the root's id.
+  row.settings.store_options.clear();
+  std::string old = encode(row);
+  old.front() = 1;
+  old.pop_back();
+  const Result<AttachmentRow> read = decode_attachment(old);
+  ASSERT_TRUE(read) << read.error().to_string();
+  EXPECT_EQ(*read, row);
 }
 
 // ---- attachments
@@ -315,6 +343,16 @@ TEST_F(NamespaceTest, RefusesAnotherSchemaVersionWithASentence) {
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.code(), Code::version_mismatch);
   EXPECT_NE(opened.error().message().find("start the version"), std::string::npos);
+}
+
+TEST_F(NamespaceTest, OpensAStoreOfTheOldSchemaAndRaisesIt) {
+  WriteBatch batch;
+  batch.put(Family::meta, std::string(meta_keys::schema), number_key(oldest_schema_version));
+  ASSERT_TRUE(store_.write(batch));
+  open();
+  const Result<std::optional<std::string>> schema = store_.get(Family::meta, meta_keys::schema);
+  ASSERT_TRUE(schema && schema->has_value());
+  EXPECT_EQ(**schema, number_key(metadata_schema_version));
 }
 
 TEST_F(NamespaceTest, AFailedWriteChangesNothingInMemoryEither) {

@@ -4,8 +4,11 @@
 
 namespace hearth::master {
 
-StoreOpener default_store_opener(BlockingPool& pool, Clock& clock) {
-  return [&pool, &clock](const std::string& uri) { return open_under_store(uri, StoreContext{pool, clock}); };
+StoreOpener default_store_opener(BlockingPool& pool, Clock& clock, HttpClient& http) {
+  return [&pool, &clock, &http](const std::string& uri, const StoreOptions& options) {
+    const StoreContext context{.pool = pool, .clock = clock, .http = &http};
+    return open_under_store(uri, options, context);
+  };
 }
 
 }  // namespace hearth::master

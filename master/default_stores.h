@@ -3,11 +3,12 @@
 
 #include "common/blocking.h"
 #include "common/clock.h"
+#include "common/http/http.h"
 #include "master/store_set.h"
 
 namespace hearth::master {
 
 // What the opener refers to must live as long as the stores it opens.
-StoreOpener default_store_opener(BlockingPool& pool, Clock& clock);
+StoreOpener default_store_opener(BlockingPool& pool, Clock& clock, HttpClient& http);
 
 }  // namespace hearth::master

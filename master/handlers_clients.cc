@@ -3,6 +3,7 @@
 #include "master/run_on.h"
 #include "master/wire.h"
 
+#include "common/block_wire.h"
 #include "common/log.h"
 
 #include <algorithm>
@@ -58,7 +59,7 @@ MasterService::Answer MasterService::resolve(Call call) {
   proto::ResolveReply reply;
   to_wire(found.file, *reply.mutable_info());
   for (const BlockRef& block : found.blocks) {
-    to_wire(block, *reply.add_blocks());
+    block_to_wire(block, *reply.add_blocks());
     to_wire(membership_.locations(block.id), *reply.add_locations());
   }
   reply.set_store_uri(found.store_uri);

@@ -33,6 +33,7 @@ MasterService::Answer MasterService::register_worker(Call call) {
   for (const AttachmentRow& row : attachments_.rows) to_wire(row, *reply.add_attachments());
   reply.set_attachments_version(attachments_.version);
   reply.set_cluster_id(parts_.metadata.cluster_id());
+  reply.set_policy_version(policy_version_);
   co_return reply_with(reply);
 }
 
@@ -48,6 +49,7 @@ MasterService::Answer MasterService::heartbeat(Call call) {
   proto::HeartbeatReply reply;
   reply.set_send_full_report(next == NextReport::full);
   reply.set_attachments_version(attachments_.version);
+  reply.set_policy_version(policy_version_);
   if (request.attachments_version() != attachments_.version) {
     reply.set_attachments_changed(true);
     for (const AttachmentRow& row : attachments_.rows) to_wire(row, *reply.add_attachments());

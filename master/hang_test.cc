@@ -123,7 +123,7 @@ class HangingStore : public ::testing::Test {
   Kernel kernel_;
   Kernel healthy_;
   BlockingPool pool_{threads, 64};
-  NamesHarness names_{[this](const std::string& uri) -> Result<std::shared_ptr<UnderStore>> {
+  NamesHarness names_{[this](const std::string& uri, const StoreOptions&) -> Result<std::shared_ptr<UnderStore>> {
     Kernel& kernel = uri == "kernel://bad" ? kernel_ : healthy_;
     kernel.pass();
     std::shared_ptr<UnderStore> store = std::make_shared<KernelStore>(uri, pool_, kernel);

@@ -5,8 +5,12 @@
 #include "common/net/rpc.h"
 #include "common/rng.h"
 #include "master/default_stores.h"
+#include "master/event_intake.h"
 #include "master/master_service.h"
 #include "master/rocksdb_meta_store.h"
+#include "tiering/policy/policy.h"
+
+#include <fstream>
 
 namespace hearth {
 
@@ -24,6 +28,21 @@ constexpr std::size_t store_calls_at_once = store_threads / 4;
 constexpr std::size_t store_queue = 8192;
 constexpr std::size_t sync_queue = 4;  // one sync runs at a time; see SyncGroup
 
+// A mistake in the file is one of whoever starts the master: better said now than found in a log.
+Status begin_with_policy_file(MetadataService& metadata, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(policy::max_policy_bytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (!file.eof() && text.size() <= policy::max_policy_bytes) {
+    return Error(Code::not_found, "the file " + path + " of master.policy_file can not be read; is it there?");
+  }
+  Result<master::PolicyRow> row = metadata.begin_with_policy(text);
+  if (!row) return std::move(row).error().with_context("master.policy_file " + path);
+  log_info(row->text == text ? "policy_file_in_force" : "policy_file_not_used", {{"file", path}, {"version", row->version}});
+  return ok();
+}
+
 Task<> stop_network(RpcServer& server, MasterService& service, Deadline deadline) {
   const Status served = co_await server.stop(deadline);
   const Status stopped = co_await service.stop(Deadline::never());  // cancelled: ends at its next wait
@@ -39,6 +58,7 @@ struct Master::Impl {
       : options(options), dependencies(std::move(given)), store(std::move(opened)) {}
 
   Clock& clock() { return *dependencies.clock; }
+  Status take_events();
 
   MasterOptions options;
   MasterDependencies dependencies;
@@ -47,13 +67,28 @@ struct Master::Impl {
   BlockingPool store_pool{store_threads, store_queue};
   IoThread names{"hearth-names"};
   IoThread network{"hearth-net"};
+  std::unique_ptr<HttpClient> http;  // of the stores that speak it; has no thread before the first request
   std::unique_ptr<MetadataService> metadata;
   std::unique_ptr<Transport> transport;
   std::unique_ptr<MasterService> service;
   std::unique_ptr<RpcServer> server;
   std::vector<Address> bound;
+  std::unique_ptr<MetricsServer> events;
   enum class State : std::uint8_t { made, running, stopped } state = State::made;
 };
+
+Status Master::Impl::take_events() {
+  if (options.events_listen.empty()) return ok();
+  const master::EventIntakeOptions intake{.listen = options.events_listen, .token_file = options.events_token_file};
+  auto started = master::start_event_intake(intake, [this](std::vector<master::StoreEvent> told) -> Status {
+    const auto taken = names.run_sync(metadata->store_changed(std::move(told)));
+    return taken ? ok() : Status(taken.error());
+  });
+  if (!started) return std::move(started).error();
+  events = std::move(started).value();
+  log_info("master_takes_events", {{"port", events->port()}});
+  return ok();
+}
 
 Master::Master(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
@@ -84,7 +119,10 @@ Result<std::unique_ptr<Master>> Master::start(const MasterOptions& options, Mast
   database.cache_bytes = options.rocksdb_cache_bytes;
   TRY(store, master::open_rocksdb_meta_store(database));
   auto impl = std::make_unique<Impl>(options, std::move(dependencies), std::move(store));
-  if (!impl->dependencies.open_store) impl->dependencies.open_store = master::default_store_opener(impl->store_pool, impl->clock());
+  impl->http = make_http_client(HttpClientOptions(), impl->clock());
+  if (!impl->dependencies.open_store) {
+    impl->dependencies.open_store = master::default_store_opener(impl->store_pool, impl->clock(), *impl->http);
+  }
 
   MetadataOptions metadata;
   metadata.default_metadata_ttl = options.default_metadata_ttl;
@@ -95,6 +133,7 @@ Result<std::unique_ptr<Master>> Master::start(const MasterOptions& options, Mast
                                               impl->sync_pool, impl->store_pool, impl->dependencies.open_store};
   TRY(service, MetadataService::open(metadata_parts, metadata, system_rng().next()));
   impl->metadata = std::move(service);
+  if (!options.policy_file.empty()) CHECK_OK(begin_with_policy_file(*impl->metadata, options.policy_file));
   impl->transport = impl->dependencies.make_transport(impl->network.executor());
   const MasterService::Parts service_parts{impl->network.executor(), impl->names.executor(), impl->clock(),
                                            *impl->transport, *impl->metadata};
@@ -121,11 +160,13 @@ Result<std::unique_ptr<Master>> Master::start(const MasterOptions& options, Mast
   running.names.start();
   running.network.start();
   if (!listening) return std::move(listening).error().with_context("the master cannot listen");
+  CHECK_OK(running.take_events());
   for (const Address& address : running.bound) log_info("master_listening", {{"address", address.to_string()}});
   return self;
 }
 
 std::vector<Address> Master::bound() const { return impl_->bound; }
+std::uint16_t Master::events_port() const { return impl_->events ? impl_->events->port() : 0; }
 
 Result<MasterHealth> Master::health() {
   if (impl_->state != Impl::State::running) return Error(Code::unavailable, "the master is stopped");
@@ -143,6 +184,7 @@ Result<MasterHealth> Master::health() {
 Status Master::stop(Duration grace) {
   if (impl_->state != Impl::State::running) return ok();
   impl_->state = Impl::State::stopped;
+  impl_->events.reset();  // before what it calls
   const Deadline deadline = Deadline::after(impl_->clock(), grace);
   const Status network = impl_->network.run_sync(stop_network(*impl_->server, *impl_->service, deadline));
   const Status names = impl_->names.run_sync(impl_->metadata->stop(deadline));

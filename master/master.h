@@ -32,6 +32,10 @@ struct MasterOptions {
   std::uint64_t rocksdb_cache_bytes = 256ULL << 20;
   std::uint64_t max_inodes = 200'000'000;
   std::uint32_t socket_mode = 0660;  // of Unix sockets
+  std::string policy_file;           // applied when no policy was ever applied; "" = none
+  // Where object stores post their events (event_intake.h): "host:port", "" = nowhere.
+  std::string events_listen;
+  std::string events_token_file;
   std::string version;
 };
 
@@ -60,6 +64,7 @@ class Master {
 
   // Where it listens, with real ports.
   std::vector<Address> bound() const;
+  std::uint16_t events_port() const;  // 0: events are not taken
   Result<MasterHealth> health();
   // Answers what is under way for at most `grace`, then closes. Idempotent.
   Status stop(Duration grace);

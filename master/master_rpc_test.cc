@@ -1,6 +1,7 @@
 // The master over real sockets, a real database and a real directory.
 #include "master/master.h"
 
+#include "common/block_wire.h"
 #include "common/fd.h"
 #include "master/testing/rpc_client.h"
 #include "master/testing/temporary_directory.h"
@@ -329,6 +330,83 @@ TEST_F(MasterRpc, FreesAtTheOthersWhenAWorkerDoesNotAnswerAndNamesIt) {
   EXPECT_NE(message.find(frozen_address), std::string::npos) << message;
   EXPECT_NE(message.find("freed 1 blocks (3 bytes)"), std::string::npos) << message;
   EXPECT_EQ(message.find(worker.address()), std::string::npos) << message;
+}
+
+TEST_F(MasterRpc, PoliciesAreAppliedListedRolledBackAndSurviveARestart) {
+  const auto apply = [&](const std::string& text, std::uint64_t expected) {
+    proto::PolicyApplyRequest request;
+    request.set_text(text);
+    request.set_expected_version(expected);
+    request.set_by("alice@host");
+    request.set_comment("first");
+    return client_->call<proto::PolicyApplyReply>(Method::policy_apply, request);
+  };
+  const auto current = [&] { return client_->call<proto::PolicyGetReply>(Method::policy_get, proto::PolicyGetRequest()); };
+  ASSERT_TRUE(current());
+  EXPECT_EQ(current()->policy().version(), 0u);
+  const std::string good = "[[rule]]\nname = \"r\"\ntier = \"nvme\"\n[[rule]]\nname = \"s\"\ntier = \"memory\"\n";
+  const auto applied = apply(good, 0);
+  ASSERT_TRUE(applied) << applied.error().to_string();
+  EXPECT_EQ(applied->policy().version(), 1u);
+  ASSERT_EQ(applied->warnings_size(), 1);
+  EXPECT_EQ(applied->warnings(0).line(), 4u);
+  const auto refused = apply("[defaults]\ntier = 3\n", 1);
+  EXPECT_EQ(refused.code(), Code::invalid_argument);
+  EXPECT_NE(refused.error().message().find("policy.toml:2:1: error: tier wants one of"), std::string::npos) << refused.error().message();
+  EXPECT_EQ(apply("# late", 0).code(), Code::stale);
+  proto::PolicyApplyRequest dry;
+  dry.set_text("# dry");
+  dry.set_dry_run(true);
+  ASSERT_TRUE(client_->call<proto::PolicyApplyReply>(Method::policy_apply, dry));
+  EXPECT_EQ(current()->policy().text(), good);
+  ASSERT_TRUE(apply("# second", 1));
+
+  stop();
+  start();
+  EXPECT_EQ(current()->policy().text(), "# second");
+  proto::PolicyRollbackRequest back;
+  back.set_version(1);
+  const auto rolled = client_->call<proto::PolicyRollbackReply>(Method::policy_rollback, back);
+  ASSERT_TRUE(rolled) << rolled.error().to_string();
+  EXPECT_EQ(rolled->policy().version(), 3u);
+  EXPECT_EQ(rolled->policy().restored_from(), 1u);
+  EXPECT_EQ(current()->policy().text(), good);
+  const auto kept = client_->call<proto::PolicyListReply>(Method::policy_list, proto::PolicyListRequest());
+  ASSERT_EQ(kept->versions_size(), 3);
+  EXPECT_EQ(kept->versions(0).version(), 3u);
+  EXPECT_EQ(kept->versions(2).by(), "alice@host");
+  EXPECT_EQ(kept->versions(2).text(), "");
+
+  const auto registered = register_worker(1, "127.0.0.1:9");
+  ASSERT_TRUE(registered);
+  EXPECT_EQ(registered->policy_version(), 3u);
+  proto::HeartbeatRequest beat;
+  beat.set_worker_id(1);
+  beat.set_epoch(registered->epoch());
+  beat.set_sequence(1);
+  beat.mutable_worker()->set_address("127.0.0.1:9");
+  beat.mutable_worker()->set_policy_version(2);
+  beat.mutable_worker()->set_policy_problem("too new");
+  const auto answered = client_->call<proto::HeartbeatReply>(Method::heartbeat, beat);
+  ASSERT_TRUE(answered) << answered.error().to_string();
+  EXPECT_EQ(answered->policy_version(), 3u);
+  const auto workers = client_->call<proto::WorkersReply>(Method::workers, proto::WorkersRequest());
+  EXPECT_EQ(workers->workers(0).policy_version(), 2u);
+  EXPECT_EQ(workers->workers(0).policy_problem(), "too new");
+}
+
+TEST_F(MasterRpc, AttachmentsKeepTheirStoreOptionsAndTheStoreRefusesWhatItDoesNotKnow) {
+  write_file(directory_ / "source/f", "one");
+  proto::AttachRequest request;
+  request.set_path("/a");
+  request.set_uri(source_uri());
+  (*request.mutable_options()->mutable_store_options())["endpoint"] = "http://127.0.0.1:9";
+  const auto refused = client_->call<proto::AttachReply>(Method::attach, request);
+  EXPECT_EQ(refused.code(), Code::invalid_argument);
+  EXPECT_NE(refused.error().message().find("does not know the option \"endpoint\"; it takes none"), std::string::npos) << refused.error().message();
+  request.mutable_options()->clear_store_options();
+  (*request.mutable_options()->mutable_store_options())["End Point"] = "x";
+  EXPECT_NE(client_->call<proto::AttachReply>(Method::attach, request).error().message().find("is not the name of a store option"), std::string::npos);
 }
 
 TEST_F(MasterRpc, ReportsItsStatus) {

@@ -30,6 +30,9 @@ MasterService::MasterService(Parts parts, ServiceOptions options)
   parts_.metadata.on_attachments_changed([this](AttachmentsView view) {
     asio::post(parts_.network, [this, view = std::move(view)]() mutable { attachments_ = std::move(view); });
   });
+  parts_.metadata.on_policy_changed([this](std::uint64_t version) {
+    asio::post(parts_.network, [this, version] { policy_version_ = version; });
+  });
 }
 
 void MasterService::add(RpcServer& server, Method method, Operation operation) {
@@ -48,6 +51,10 @@ void MasterService::serve(RpcServer& server) {
   add(server, Method::free_path, &MasterService::free_path);
   add(server, Method::bad_location, &MasterService::bad_location);
   add(server, Method::master_status, &MasterService::master_status);
+  add(server, Method::policy_get, &MasterService::policy_get);
+  add(server, Method::policy_list, &MasterService::policy_list);
+  add(server, Method::policy_apply, &MasterService::policy_apply);
+  add(server, Method::policy_rollback, &MasterService::policy_rollback);
   add(server, Method::register_worker, &MasterService::register_worker);
   add(server, Method::heartbeat, &MasterService::heartbeat);
   add(server, Method::deregister_worker, &MasterService::deregister_worker);
@@ -92,6 +99,7 @@ Task<> MasterService::watch() {
 void MasterService::set_gauges() {
   metrics().gauge(block_locations).set(static_cast<std::int64_t>(membership_.blocks().location_count()));
   metrics().gauge(master::attachments).set(static_cast<std::int64_t>(attachments_.rows.size()));
+  metrics().gauge(master::policy_version).set(static_cast<std::int64_t>(policy_version_));
   metrics().gauge(master::workers, {"live"}).set(static_cast<std::int64_t>(membership_.count(WorkerState::live)));
   metrics().gauge(master::workers, {"draining"}).set(static_cast<std::int64_t>(membership_.count(WorkerState::draining)));
   metrics().gauge(master::workers, {"lost"}).set(static_cast<std::int64_t>(membership_.count(WorkerState::lost)));

@@ -71,6 +71,11 @@ class MasterService {
   Answer attachments(Call call);
   Answer bad_location(Call call);
   Answer master_status(Call call);
+  // handlers_policy.cc
+  Answer policy_get(Call call);
+  Answer policy_list(Call call);
+  Answer policy_apply(Call call);
+  Answer policy_rollback(Call call);
   // handlers_workers.cc
   Answer register_worker(Call call);
   Answer heartbeat(Call call);
@@ -110,6 +115,7 @@ class MasterService {
   WaitBoard board_;
   Membership membership_;
   AttachmentsView attachments_;
+  std::uint64_t policy_version_ = 0;  // in force; 0: none
   struct Line {
     std::string address;
     std::shared_ptr<RpcChannel> channel;  // shared with the calls in flight

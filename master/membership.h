@@ -27,6 +27,13 @@ namespace hearth::master {
 enum class WorkerState : std::uint8_t { live, draining, lost };
 
 // What a worker says about itself.
+// What a worker says of one of its tiers; passed on as it is.
+struct TierFigures {
+  std::string name, directory, state, reason, engine, fallback_reason;
+  std::uint64_t capacity_bytes = 0, used_bytes = 0, block_count = 0;
+  std::uint64_t read_bytes = 0, written_bytes = 0, evicted_bytes = 0, corrupt_pages = 0, unverified_pages = 0;
+};
+
 struct WorkerFigures {
   std::string host;
   std::string address;
@@ -39,6 +46,9 @@ struct WorkerFigures {
   std::uint64_t miss_bytes = 0;
   std::uint64_t fetched_bytes = 0;
   std::uint64_t fetches = 0;
+  std::uint64_t policy_version = 0;
+  std::string policy_problem;
+  std::vector<TierFigures> tiers;
   enum class Mode : std::uint8_t { serving, draining } mode = Mode::serving;
 };
 

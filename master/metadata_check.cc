@@ -46,6 +46,11 @@ Status read_meta(MetaStore& store, Facts& facts, MetadataSummary& summary) {
     summary.attachments.push_back(std::move(attachment));
     return ok();
   }));
+  CHECK_OK(for_each(store, Family::meta, meta_keys::policy_prefix, [](const Row& row) -> Status {
+    TRY(version, number_from_key(std::string_view(row.first).substr(meta_keys::policy_prefix.size())));
+    TRY(policy, decode_policy(version, row.second));
+    return policy.version == 0 ? Status(fault("a policy has the version 0")) : ok();
+  }));
   return for_each(store, Family::meta, meta_keys::orphan_prefix, [&](const Row& row) -> Status {
     TRY(id, number_from_key(std::string_view(row.first).substr(meta_keys::orphan_prefix.size())));
     if (facts.inodes.contains(id)) return fault("removed directory " + std::to_string(id) + " still has an inode");
@@ -80,7 +85,7 @@ Result<std::uint64_t> number_of(MetaStore& store, std::string_view key, std::uin
 Result<MetadataSummary> check_metadata(MetaStore& store) {
   MetadataSummary summary;
   TRY(schema, number_of(store, meta_keys::schema, 0));
-  if (schema != metadata_schema_version) return Error(Code::version_mismatch, "schema version " + std::to_string(schema) + " is not known here");
+  if (schema < oldest_schema_version || schema > metadata_schema_version) return Error(Code::version_mismatch, "schema version " + std::to_string(schema) + " is not known here");
   Facts facts;
   CHECK_OK(read_meta(store, facts, summary));
   CHECK_OK(for_each(store, Family::entry, "", [&](const Row& row) -> Status {

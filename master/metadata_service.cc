@@ -18,8 +18,10 @@ MetadataService::~MetadataService() = default;
 Result<std::unique_ptr<MetadataService>> MetadataService::open(Parts parts, MetadataOptions options,
                                                                std::uint64_t fresh_cluster_id) {
   TRY(tree, Namespace::open(parts.store, fresh_cluster_id));
+  TRY(policies, PolicyStore::open(parts.store));
   std::unique_ptr<MetadataService> self(new MetadataService(std::move(parts), options));
   self->namespace_ = std::move(tree);
+  self->policies_ = std::move(policies);
   self->kick_cleaner();
   return self;
 }

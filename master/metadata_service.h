@@ -14,6 +14,8 @@
 #include "master/flight.h"
 #include "master/namespace.h"
 #include "master/negative_cache.h"
+#include "master/policy_store.h"
+#include "master/s3_events.h"
 #include "master/store_set.h"
 #include "master/sync_group.h"
 
@@ -97,8 +99,21 @@ class MetadataService {
   Task<> detach(NamespacePath path, Deadline deadline);
   // Called on the executor after each acknowledged change, and once at the start.
   void on_attachments_changed(std::function<void(AttachmentsView)> handler);
+  // ops/policy.cc. Version 0 stands for the one in force.
+  Task<PolicyRow> policy(std::uint64_t version);
+  Task<std::vector<PolicyRow>> policy_versions();  // the newest first
+  Task<PolicyRow> apply_policy(std::string text, PolicyChange change, Deadline deadline);
+  Task<PolicyRow> roll_policy_back(std::uint64_t version, PolicyChange change, Deadline deadline);
+  // Before anything is served: applies `text` durably if no policy was ever applied. Answers the one in force.
+  Result<PolicyRow> begin_with_policy(std::string text);
+  // Called on the executor with the version in force: now, and after each acknowledged change.
+  void on_policy_changed(std::function<void(std::uint64_t)> handler);
   // The next known files at or below the walk's root (at most a turn's worth), asking no store.
   Result<std::vector<ResolvedView>> cached_files(FileWalk& walk);
+
+  // A store told that these changed: asks about them now. How many are in some attachment; overloaded, then none of the
+  // rest was taken.
+  Task<std::uint64_t> store_changed(std::vector<StoreEvent> events);
 
   std::uint64_t cluster_id() const { return namespace_->cluster_id(); }
   std::uint64_t run() const { return namespace_->run(); }
@@ -145,6 +160,9 @@ class MetadataService {
                               Moment asked);
   Result<std::optional<InodeId>> parent_of(const AttachmentRow& row, const std::vector<std::string>& components);
 
+  // ops/events.cc
+  Task<> revalidate(NamespacePath path, StoreEvent event);
+
   // ops/load.cc
   enum class Page : std::uint8_t { first, later };
   Task<> ensure_listed(Reader reader, NamespacePath path, InodeId directory, Page page);
@@ -167,12 +185,15 @@ class MetadataService {
 
   Result<AttachmentRow> still_attached(AttachmentId id) const;
   void publish_attachments();
+  void publish_policy(const PolicyRow& row);
 
   // Set once
   Parts parts_;
   MetadataOptions options_;
   std::unique_ptr<Namespace> namespace_;
+  std::unique_ptr<PolicyStore> policies_;
   std::function<void(AttachmentsView)> attachments_changed_;
+  std::function<void(std::uint64_t)> policy_changed_;
 
   // Namespace thread only
   TaskGroup tasks_;
@@ -180,6 +201,8 @@ class MetadataService {
   SyncGroup sync_;
   StoreSet stores_;
   NegativeCache negatives_;
+  std::uint64_t published_policy_ = 0;
+  std::size_t events_under_way_ = 0;
   std::map<std::pair<AttachmentId, std::string>, std::shared_ptr<StatFlight>> asks_;
   std::map<InodeId, std::shared_ptr<Flight<>>> loads_;
   enum class Cleaner : std::uint8_t { idle, running } cleaner_ = Cleaner::idle;

@@ -17,7 +17,16 @@ inline constexpr GaugeDescriptor inodes{"hearth_master_inodes", "Files and direc
 inline constexpr GaugeDescriptor block_locations{
     "hearth_master_block_locations", "Pairs of block and worker in the location map.", {}};
 inline constexpr GaugeDescriptor workers{"hearth_master_workers", "Registered workers by state.", {"state"}};
+inline constexpr GaugeDescriptor policy_version{
+    "hearth_master_policy_version", "Version of the policy in force; 0 is none.", {}};
 inline constexpr GaugeDescriptor attachments{"hearth_master_attachments", "Attachments.", {}};
+
+inline constexpr CounterDescriptor store_events_total{
+    "hearth_master_store_events_total",
+    "Event notifications of object stores: received, matched by an attachment, unanswered when the store was asked.", {"outcome"}};
+inline constexpr HistogramDescriptor event_staleness_seconds{
+    "hearth_master_event_staleness_seconds",
+    "From a change in an object store, by its event's time, until the master knew the new state.", {}};
 
 inline Counter& directory_loads() {
   static Counter& cell = metrics().counter(directory_loads_total);

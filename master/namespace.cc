@@ -39,10 +39,10 @@ Result<std::unique_ptr<Namespace>> Namespace::open(MetaStore& store, std::uint64
     if (!rows.empty()) {
       return Error(Code::corrupt, "the metadata store has rows but no schema version; it is not one of this program, or damaged");
     }
-  } else if (schema != metadata_schema_version) {
+  } else if (schema < oldest_schema_version || schema > metadata_schema_version) {
     return Error(Code::version_mismatch,
-                 "the metadata store has schema version " + std::to_string(schema) + " and this master reads version " +
-                     std::to_string(metadata_schema_version) + "; start the version of Hearth that wrote it");
+                 "the metadata store has schema version " + std::to_string(schema) + " and this master reads versions " +
+                     std::to_string(oldest_schema_version) + " to " + std::to_string(metadata_schema_version) + "; start the version of Hearth that wrote it");
   }
   TRY(cluster, self->meta_number(meta_keys::cluster, fresh_cluster_id));
   TRY(run, self->meta_number(meta_keys::run, 0));

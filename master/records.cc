@@ -7,10 +7,12 @@ namespace hearth::master {
 namespace {
 
 constexpr char record_format = 1;
+constexpr char attachment_format = 2;  // 1 had no store options
+constexpr std::size_t max_store_options = 64;
 
 class Writer {
  public:
-  Writer() { out_.push_back(record_format); }
+  explicit Writer(char format = record_format) { out_.push_back(format); }
   void number(std::uint64_t value) {
     while (value >= 0x80) {
       out_.push_back(static_cast<char>((value & 0x7f) | 0x80));
@@ -39,13 +41,15 @@ class Writer {
 // Reads to the end or to the first fault; after a fault everything reads as zero and finish() tells.
 class Reader {
  public:
-  explicit Reader(std::string_view in) : in_(in) {
-    if (in_.empty() || in_.front() != record_format) {
+  explicit Reader(std::string_view in, char newest = record_format) : in_(in) {
+    if (in_.empty() || in_.front() < 1 || in_.front() > newest) {
       good_ = false;
     } else {
+      format_ = in_.front();
       in_.remove_prefix(1);
     }
   }
+  char format() const { return format_; }
   std::uint64_t number() {
     std::uint64_t value = 0;
     for (unsigned shift = 0; shift < 64 && !in_.empty(); shift += 7) {
@@ -57,6 +61,11 @@ class Reader {
     }
     good_ = false;
     return 0;
+  }
+  std::uint64_t at_most(std::uint64_t limit) {
+    const std::uint64_t value = number();
+    if (value > limit) good_ = false;
+    return good_ ? value : 0;
   }
   std::uint32_t small_number() {
     const std::uint64_t value = number();
@@ -91,12 +100,12 @@ class Reader {
   }
   Status finish(const std::string& what) const {
     if (good_ && in_.empty()) return ok();
-    return Error(Code::corrupt, what + " in the metadata store is not a record of format " +
-                                    std::to_string(record_format) + "; restore the data directory from a copy");
+    return Error(Code::corrupt, what + " in the metadata store is not a record of a known format; restore the data directory from a copy");
   }
 
  private:
   std::string_view in_;
+  char format_ = 0;
   bool good_ = true;
 };
 
@@ -168,7 +177,7 @@ Result<EntryRow> decode_entry(std::string_view record) {
 }
 
 std::string encode(const AttachmentRow& attachment) {
-  Writer out;
+  Writer out(attachment_format);
   out.number(attachment.id.value);
   out.bytes(attachment.path);
   out.bytes(attachment.uri);
@@ -180,11 +189,16 @@ std::string encode(const AttachmentRow& attachment) {
   out.number(static_cast<std::uint64_t>(attachment.settings.placement));
   out.signed_number(attachment.attached_at_ns);
   out.number(attachment.root.value);
+  out.number(attachment.settings.store_options.size());
+  for (const auto& [name, value] : attachment.settings.store_options) {
+    out.bytes(name);
+    out.bytes(value);
+  }
   return out.take();
 }
 
 Result<AttachmentRow> decode_attachment(std::string_view record) {
-  Reader in(record);
+  Reader in(record, attachment_format);
   AttachmentRow row;
   row.id = AttachmentId{in.small_number()};
   row.path = in.bytes();
@@ -197,7 +211,37 @@ Result<AttachmentRow> decode_attachment(std::string_view record) {
   row.settings.placement = in.choice(AttachmentSettings::Placement::hash);
   row.attached_at_ns = in.signed_number();
   row.root = InodeId{in.number()};
+  if (in.format() >= 2) {
+    const std::uint64_t options = in.at_most(max_store_options);
+    for (std::uint64_t i = 0; i < options; ++i) {
+      std::string name = in.bytes();
+      row.settings.store_options[std::move(name)] = in.bytes();
+    }
+  }
   CHECK_OK(in.finish("attachment " + std::to_string(row.id.value)));
+  return row;
+}
+
+std::string encode(const PolicyRow& policy) {
+  Writer out;
+  out.bytes(policy.text);
+  out.signed_number(policy.applied_at_ns);
+  out.bytes(policy.by);
+  out.bytes(policy.comment);
+  out.number(policy.restored_from);
+  return out.take();
+}
+
+Result<PolicyRow> decode_policy(std::uint64_t version, std::string_view record) {
+  Reader in(record);
+  PolicyRow row;
+  row.version = version;
+  row.text = in.bytes();
+  row.applied_at_ns = in.signed_number();
+  row.by = in.bytes();
+  row.comment = in.bytes();
+  row.restored_from = in.number();
+  CHECK_OK(in.finish("policy version " + std::to_string(version)));
   return row;
 }
 

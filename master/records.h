@@ -8,6 +8,7 @@
 #include "common/block.h"
 #include "common/clock.h"
 #include "common/ids.h"
+#include "understore/store_factory.h"
 #include "understore/under_store.h"
 
 #include <hearth/result.h>
@@ -19,7 +20,9 @@
 namespace hearth::master {
 
 // The layout of keys and records as a whole. Another number in the store: the master refuses to open it.
-inline constexpr std::uint64_t metadata_schema_version = 1;
+inline constexpr std::uint64_t metadata_schema_version = 2;
+// The oldest that is still read; opening such a store raises it to the current one.
+inline constexpr std::uint64_t oldest_schema_version = 1;
 
 // A point on the monotonic clock of one run of the master. Moments of earlier runs compare as past:
 // after a restart nothing counts as fresh. Run 0 is "never".
@@ -69,6 +72,7 @@ struct AttachmentSettings {
   enum class Writing : std::uint8_t { allowed, refused } writing = Writing::allowed;
   enum class ServeStale : std::uint8_t { always, until_ttl, never } serve_stale = ServeStale::always;
   enum class Placement : std::uint8_t { local_first, hash } placement = Placement::local_first;
+  StoreOptions store_options;
   bool operator==(const AttachmentSettings&) const = default;
 };
 
@@ -82,12 +86,25 @@ struct AttachmentRow {
   bool operator==(const AttachmentRow&) const = default;
 };
 
+// One version of the cluster's policy.
+struct PolicyRow {
+  std::uint64_t version = 0;  // the key, not part of the record; 0: none was applied
+  std::string text;
+  std::int64_t applied_at_ns = 0;
+  std::string by;
+  std::string comment;
+  std::uint64_t restored_from = 0;  // a rollback: the version whose text this is
+  bool operator==(const PolicyRow&) const = default;
+};
+
 std::string encode(const Inode& inode);
 std::string encode(const EntryRow& entry);
 std::string encode(const AttachmentRow& attachment);
 Result<Inode> decode_inode(InodeId id, std::string_view record);
 Result<EntryRow> decode_entry(std::string_view record);
 Result<AttachmentRow> decode_attachment(std::string_view record);
+std::string encode(const PolicyRow& policy);
+Result<PolicyRow> decode_policy(std::uint64_t version, std::string_view record);
 
 // Keys. Numbers are big-endian, so that byte order is number order.
 std::string number_key(std::uint64_t number);

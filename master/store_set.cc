@@ -1,6 +1,7 @@
 #include "master/store_set.h"
 
 #include "common/log.h"
+#include "understore/guard/guarded_store.h"
 
 namespace hearth::master {
 
@@ -31,18 +32,21 @@ std::shared_ptr<StoreGate> StoreSet::gate_of(const std::string& uri) {
   return made;
 }
 
-Task<std::shared_ptr<UnderStore>> StoreSet::open(std::string uri, Deadline deadline) {
+Task<std::shared_ptr<UnderStore>> StoreSet::open(std::string uri, StoreOptions options, Deadline deadline) {
   const std::shared_ptr<StoreGate> gate = gate_of(uri);
   CO_TRY(turn, co_await StoreGate::enter(gate, deadline));
-  std::function<Result<std::shared_ptr<UnderStore>>()> work = [open = open_, uri] { return open(uri); };
+  std::function<Result<std::shared_ptr<UnderStore>>()> work = [open = open_, uri, options] { return open(uri, options); };
   CO_TRY(store, co_await pool_.run<std::shared_ptr<UnderStore>>(std::move(work)));
+  // A store with a guard bounds its requests itself, and none of them holds a thread of the pool.
+  if (dynamic_cast<const GuardedStore*>(store.get()) != nullptr) co_return store;
   co_return behind_gate(std::move(store), gate);
 }
 
-Task<std::shared_ptr<UnderStore>> StoreSet::of(AttachmentId attachment, std::string uri, Deadline deadline) {
+Task<std::shared_ptr<UnderStore>> StoreSet::of(AttachmentId attachment, std::string uri, StoreOptions options,
+                                               Deadline deadline) {
   const auto found = entries_.find(attachment);
   if (found != entries_.end() && found->second.store) co_return found->second.store;
-  Result<std::shared_ptr<UnderStore>> opened = co_await open(uri, deadline);
+  Result<std::shared_ptr<UnderStore>> opened = co_await open(uri, std::move(options), deadline);
   if (!opened) {
     // It was there when it was attached: now it can not be asked, whatever the reason.
     co_return Error(Code::unavailable, "cannot open " + uri + ": " + opened.error().message());

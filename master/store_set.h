@@ -1,6 +1,7 @@
 // The under-stores of the attachments, opened when first needed, and whether they answer.
 //
-// Each store, also while it is being opened, answers at most `calls_at_once` questions at a time (store_gate.h).
+// Each store, also while it is being opened, answers at most `calls_at_once` questions at a time (store_gate.h); one with
+// a guard of its own (understore/guard) as many as that allows.
 //
 // Threads: confined to the namespace executor; opening runs on the pool.
 // Owns:    the stores; shared with the calls in flight.
@@ -9,7 +10,7 @@
 #include "common/blocking.h"
 #include "master/records.h"
 #include "master/store_gate.h"
-#include "understore/under_store.h"
+#include "understore/store_factory.h"
 
 #include <functional>
 #include <map>
@@ -19,7 +20,7 @@
 namespace hearth::master {
 
 // Opens the store behind a URI; may block. invalid_argument names an unknown scheme.
-using StoreOpener = std::function<Result<std::shared_ptr<UnderStore>>(const std::string& uri)>;
+using StoreOpener = std::function<Result<std::shared_ptr<UnderStore>>(const std::string& uri, const StoreOptions& options)>;
 
 // Codes that say nothing about whether the object exists: what was known of it may be served.
 bool is_away(Code code);
@@ -31,9 +32,9 @@ class StoreSet {
   StoreSet(BlockingPool& pool, StoreOpener open, WaitBoard& board, std::size_t calls_at_once)
       : pool_(pool), open_(std::move(open)), board_(board), calls_at_once_(calls_at_once) {}
 
-  Task<std::shared_ptr<UnderStore>> open(std::string uri, Deadline deadline);
+  Task<std::shared_ptr<UnderStore>> open(std::string uri, StoreOptions options, Deadline deadline);
   // The store of an attachment; opened on first use.
-  Task<std::shared_ptr<UnderStore>> of(AttachmentId attachment, std::string uri, Deadline deadline);
+  Task<std::shared_ptr<UnderStore>> of(AttachmentId attachment, std::string uri, StoreOptions options, Deadline deadline);
   void put(AttachmentId attachment, std::shared_ptr<UnderStore> store) { entries_[attachment].store = std::move(store); }
   void forget(AttachmentId attachment) { entries_.erase(attachment); }
 

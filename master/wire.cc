@@ -7,6 +7,9 @@ namespace {
 constexpr std::uint64_t max_ttl_ms = 10ULL * 365 * 24 * 3600 * 1000;
 constexpr Duration max_wait = std::chrono::minutes(1);
 constexpr std::size_t max_text_bytes = 1024;
+constexpr std::size_t max_tiers = 64;
+constexpr std::size_t max_store_options = 64;
+constexpr std::size_t max_option_name_bytes = 64;
 
 std::uint64_t whole_ms(Duration duration) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
@@ -30,6 +33,28 @@ std::uint64_t little_endian_at(const std::string& bytes, std::size_t at) {
 
 void append_little_endian(std::string& out, std::uint64_t number) {
   for (int shift = 0; shift < 64; shift += 8) out.push_back(static_cast<char>(number >> shift));
+}
+
+// What they mean is the store's business; here only their form and number are bounded.
+Result<StoreOptions> store_options_from_wire(const proto::AttachmentOptions& options) {
+  if (options.store_options().size() > max_store_options) {
+    return Error(Code::invalid_argument, "an attachment takes at most 64 store options, " +
+                                             std::to_string(options.store_options().size()) + " were given");
+  }
+  StoreOptions out;
+  for (const auto& [name, value] : options.store_options()) {
+    const bool plain = !name.empty() && name.size() <= max_option_name_bytes &&
+                       name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-.") == std::string::npos;
+    if (!plain) {
+      return Error(Code::invalid_argument, "\"" + printable(name.substr(0, 2 * max_option_name_bytes)) +
+                                               "\" is not the name of a store option; names are lower-case words like endpoint");
+    }
+    if (value.size() > max_text_bytes || value.find('\0') != std::string::npos) {
+      return Error(Code::invalid_argument, "the value of store option " + name + " is longer than 1024 bytes or has a zero byte");
+    }
+    out.emplace(name, value);
+  }
+  return out;
 }
 
 }  // namespace
@@ -73,6 +98,7 @@ void to_wire(const AttachmentSettings& settings, proto::AttachmentOptions& out) 
                                                                                 : proto::AttachmentOptions::NEVER);
   out.set_placement(settings.placement == Settings::Placement::hash ? proto::AttachmentOptions::HASH
                                                                     : proto::AttachmentOptions::LOCAL_FIRST);
+  for (const auto& [name, value] : settings.store_options) (*out.mutable_store_options())[name] = value;
 }
 
 Result<AttachmentSettings> settings_from_wire(const proto::AttachmentOptions& options) {
@@ -99,6 +125,8 @@ Result<AttachmentSettings> settings_from_wire(const proto::AttachmentOptions& op
     default:
       return Error(Code::invalid_argument, "placement has a value that this master does not know; check the client's version");
   }
+  TRY(store_options, store_options_from_wire(options));
+  out.store_options = std::move(store_options);
   return out;
 }
 
@@ -110,18 +138,48 @@ void to_wire(const AttachmentRow& row, proto::Attachment& out) {
   out.set_attached_at_ns(row.attached_at_ns);
 }
 
-void to_wire(const BlockRef& block, proto::BlockRef& out) {
-  out.set_id_high(block.id.high);
-  out.set_id_low(block.id.low);
-  out.set_attachment(block.attachment.value);
-  out.set_store_path(block.store_path);
-  out.set_version(block.version);
-  out.set_start_bytes(block.start.value);
-  out.set_length_bytes(block.length_bytes);
-  out.set_page_size_bytes(block.page_size_bytes);
+namespace {
+
+void to_wire(const TierFigures& tier, proto::TierInfo& out) {
+  out.set_name(tier.name);
+  out.set_directory(tier.directory);
+  out.set_state(tier.state);
+  out.set_reason(tier.reason);
+  out.set_engine(tier.engine);
+  out.set_fallback_reason(tier.fallback_reason);
+  out.set_capacity_bytes(tier.capacity_bytes);
+  out.set_used_bytes(tier.used_bytes);
+  out.set_block_count(tier.block_count);
+  out.set_read_bytes(tier.read_bytes);
+  out.set_written_bytes(tier.written_bytes);
+  out.set_evicted_bytes(tier.evicted_bytes);
+  out.set_corrupt_pages(tier.corrupt_pages);
+  out.set_unverified_pages(tier.unverified_pages);
 }
 
-BlockId block_id_from_wire(const proto::BlockRef& block) { return BlockId{block.id_high(), block.id_low()}; }
+Result<TierFigures> tier_from_wire(const proto::TierInfo& tier) {
+  for (const std::string* text : {&tier.name(), &tier.directory(), &tier.state(), &tier.reason(), &tier.engine(), &tier.fallback_reason()}) {
+    if (text->size() > max_text_bytes) {
+      return Error(Code::invalid_argument, "a worker describes a tier with more than 1024 bytes in one field");
+    }
+  }
+  return TierFigures{.name = tier.name(),
+                     .directory = tier.directory(),
+                     .state = tier.state(),
+                     .reason = tier.reason(),
+                     .engine = tier.engine(),
+                     .fallback_reason = tier.fallback_reason(),
+                     .capacity_bytes = tier.capacity_bytes(),
+                     .used_bytes = tier.used_bytes(),
+                     .block_count = tier.block_count(),
+                     .read_bytes = tier.read_bytes(),
+                     .written_bytes = tier.written_bytes(),
+                     .evicted_bytes = tier.evicted_bytes(),
+                     .corrupt_pages = tier.corrupt_pages(),
+                     .unverified_pages = tier.unverified_pages()};
+}
+
+}  // namespace
 
 void to_wire(const WorkerRow& worker, proto::WorkerInfo& out) {
   out.set_worker_id(worker.id.value);
@@ -141,6 +199,9 @@ void to_wire(const WorkerRow& worker, proto::WorkerInfo& out) {
   out.set_miss_bytes(worker.figures.miss_bytes);
   out.set_fetched_bytes(worker.figures.fetched_bytes);
   out.set_fetches(worker.figures.fetches);
+  out.set_policy_version(worker.figures.policy_version);
+  out.set_policy_problem(worker.figures.policy_problem);
+  for (const TierFigures& tier : worker.figures.tiers) to_wire(tier, *out.add_tiers());
 }
 
 void to_wire(const std::vector<WorkerId>& workers, proto::BlockLocation& out) {
@@ -148,7 +209,7 @@ void to_wire(const std::vector<WorkerId>& workers, proto::BlockLocation& out) {
 }
 
 Result<WorkerFigures> figures_from_wire(const proto::WorkerInfo& worker) {
-  for (const std::string* text : {&worker.host(), &worker.address(), &worker.local_socket(), &worker.version()}) {
+  for (const std::string* text : {&worker.host(), &worker.address(), &worker.local_socket(), &worker.version(), &worker.policy_problem()}) {
     if (text->size() > max_text_bytes) {
       return Error(Code::invalid_argument, "a worker describes itself with more than 1024 bytes in one field");
     }
@@ -170,6 +231,15 @@ Result<WorkerFigures> figures_from_wire(const proto::WorkerInfo& worker) {
   out.miss_bytes = worker.miss_bytes();
   out.fetched_bytes = worker.fetched_bytes();
   out.fetches = worker.fetches();
+  out.policy_version = worker.policy_version();
+  out.policy_problem = worker.policy_problem();
+  if (static_cast<std::size_t>(worker.tiers_size()) > max_tiers) {
+    return Error(Code::invalid_argument, "a worker describes itself with more than " + std::to_string(max_tiers) + " tiers");
+  }
+  for (const proto::TierInfo& tier : worker.tiers()) {
+    TRY(figures, tier_from_wire(tier));
+    out.tiers.push_back(std::move(figures));
+  }
   if (worker.state() == proto::WorkerInfo::DRAINING) out.mode = WorkerFigures::Mode::draining;
   return out;
 }

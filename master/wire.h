@@ -32,11 +32,9 @@ ServerReply reply_with(const google::protobuf::MessageLite& message);
 void to_wire(const FileView& file, proto::FileInfo& out);
 void to_wire(const AttachmentRow& row, proto::Attachment& out);
 void to_wire(const AttachmentSettings& settings, proto::AttachmentOptions& out);
-void to_wire(const BlockRef& block, proto::BlockRef& out);
 void to_wire(const WorkerRow& worker, proto::WorkerInfo& out);
 void to_wire(const std::vector<WorkerId>& workers, proto::BlockLocation& out);
 
-BlockId block_id_from_wire(const proto::BlockRef& block);
 // Sizes of zero mean the defaults; a TTL of zero means always ask.
 Result<AttachmentSettings> settings_from_wire(const proto::AttachmentOptions& options);
 Result<WorkerFigures> figures_from_wire(const proto::WorkerInfo& worker);

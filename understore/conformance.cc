@@ -91,11 +91,19 @@ TEST_P(StoreConformance, KeepsEvilNamesByteForByte) {
   const std::vector<std::string> evil{"new\nline", std::string("\xff\xfe\x80"), std::string(255, 'x'), " ", "-rf", "a\\b",
                                       "\"quoted\"", "%2e%2e", "...", "\x01\x02", "tab\t", "caf\xc3\xa9"};
   world_->put_directory("d\nd");
-  for (const std::string& name : evil) world_->put_text("d\nd/" + name, "content of " + name);
-  auto sorted = evil;
+  std::vector<std::string> sorted;
+  for (const std::string& name : evil) {
+    if (!world_->carries_name(name)) continue;
+    if (!world_->takes_name(name)) {
+      EXPECT_EQ(stat("d\nd/" + name).code(), Code::invalid_argument) << name;
+      continue;
+    }
+    world_->put_text("d\nd/" + name, "content of " + name);
+    sorted.push_back(name);
+  }
   std::sort(sorted.begin(), sorted.end());
   EXPECT_EQ(names("d\nd", 5), sorted);
-  for (const std::string& name : evil) {
+  for (const std::string& name : sorted) {
     EXPECT_EQ(read_all("d\nd/" + name).value_or("failed"), "content of " + name);
   }
 }
@@ -117,7 +125,8 @@ TEST_P(StoreConformance, SaysWhatIsWrongWithAPath) {
   world_->put_directory("dir");
   EXPECT_EQ(stat("missing").code(), Code::not_found);
   EXPECT_EQ(stat("missing/child").code(), Code::not_found);
-  EXPECT_EQ(stat("file/child").code(), Code::not_directory);
+  // Where directories are implied by keys, nothing stands in the way of a key below another.
+  EXPECT_EQ(stat("file/child").code(), store().capabilities().has_directories ? Code::not_directory : Code::not_found);
   EXPECT_EQ(list("missing").code(), Code::not_found);
   EXPECT_EQ(list("file").code(), Code::not_directory);
   EXPECT_EQ(read("missing", "v", 0, 1).code(), Code::not_found);
@@ -172,6 +181,7 @@ TEST_P(StoreConformance, ADeletedFileIsNotFoundOrStale) {
 }
 
 TEST_P(StoreConformance, ReportsSymlinksAndFollowsThemOnlyInTheMiddle) {
+  if (!world_->has_symlinks()) GTEST_SKIP() << "this kind of store has no symlinks";
   world_->put_directory("dir");
   world_->put_directory("dir/sub");
   world_->put_text("dir/file", "inside");
@@ -192,6 +202,7 @@ TEST_P(StoreConformance, ReportsSymlinksAndFollowsThemOnlyInTheMiddle) {
 }
 
 TEST_P(StoreConformance, NeverFollowsASymlinkOutOfItsRoot) {
+  if (!world_->has_symlinks()) GTEST_SKIP() << "this kind of store has no symlinks";
   world_->put_directory("dir");
   // Story: aimed at a system directory, this test once damaged the machine when confinement was switched off.
   const std::string outside = world_->outside();
@@ -214,6 +225,7 @@ TEST_P(StoreConformance, NeverFollowsASymlinkOutOfItsRoot) {
 }
 
 TEST_P(StoreConformance, ReportsSpecialFilesAndDoesNotReadThem) {
+  if (!world_->has_special_files()) GTEST_SKIP() << "this kind of store has no special files";
   world_->put_special("pipe");
   const auto info = stat("pipe");
   ASSERT_TRUE(info);
@@ -296,18 +308,22 @@ TEST_P(StoreConformance, WritesReplaceAtomicallyAndReturnTheNewState) {
   EXPECT_EQ(read("a", first->version, 0, 5).code(), Code::stale);
   EXPECT_EQ(read_all("a").value_or("failed"), "other");
   EXPECT_EQ(names(""), std::vector<std::string>{"a"}) << "nothing unfinished is left";
-  EXPECT_EQ(run_task(store().write("missing/a", "x", soon())).code(), Code::not_found);
+  const Code orphan = run_task(store().write("missing/a", "x", soon())).code();
+  EXPECT_EQ(orphan, store().capabilities().has_directories ? Code::not_found : Code::ok);
 }
 
 TEST_P(StoreConformance, MakesMovesAndRemovesDirectories) {
   ASSERT_TRUE(run_task(store().make_directory("d", 0750, soon())));
-  EXPECT_EQ(stat("d")->mode, 0750U);
+  if (store().capabilities().has_posix_attributes) {
+    EXPECT_EQ(stat("d")->mode, 0750U);
+  }
   EXPECT_EQ(run_task(store().make_directory("d", 0750, soon())).code(), Code::already_exists);
   ASSERT_TRUE(run_task(store().write("d/a", "content", soon())));
   EXPECT_EQ(run_task(store().write("d", "x", soon())).code(), Code::is_directory);
   EXPECT_EQ(run_task(store().remove("d", soon())).code(), Code::not_empty);
   EXPECT_EQ(run_task(store().rename("d", "d/inside", soon())).code(), Code::invalid_argument);
-  ASSERT_TRUE(run_task(store().rename("d", "e", soon())));
+  const auto moved = run_task(store().rename("d", "e", soon()));
+  ASSERT_TRUE(moved) << moved.error().to_string();
   EXPECT_EQ(stat("d").code(), Code::not_found);
   EXPECT_EQ(read_all("e/a").value_or("failed"), "content");
   ASSERT_TRUE(run_task(store().rename("e/a", "b", soon())));

@@ -55,6 +55,14 @@ class StoreWorld {
   virtual bool decoy_untouched() = 0;
   // The whole store becomes unreachable.
   virtual void vanish() = 0;
+
+  // What this kind of store can not have, by its nature: the tests about it are skipped.
+  virtual bool has_symlinks() { return true; }
+  virtual bool has_special_files() { return true; }
+  // Names it can not have are refused with invalid_argument.
+  virtual bool takes_name(const std::string& name) { return !name.empty(); }
+  // Names that this one server spoils on the way, to the knowledge of its README: not tried.
+  virtual bool carries_name(const std::string& name) { return !name.empty(); }
 };
 
 using StoreWorldFactory = std::unique_ptr<StoreWorld> (*)();

@@ -1,13 +1,13 @@
 // Files that were read lately stay open: a page read then costs no path resolution.
 //
 // Threads: any.
-// Owns:    at most capacity descriptors, plus those that a read is using; an unused one is closed by
+// Owns:    at most capacity open files, plus those that a read is using; an unused one is closed by
 //          the first call after idle_limit. The key is path and version, so a new version opens anew;
 //          who uses a descriptor checks its version.
 #pragma once
 
 #include "common/clock.h"
-#include "common/fd.h"
+#include "understore/open_file.h"
 
 #include <cstddef>
 #include <list>
@@ -22,7 +22,7 @@ namespace hearth {
 class DescriptorCache {
  public:
   // Shared: a read keeps its descriptor although the cache dropped it.
-  using Descriptor = std::shared_ptr<const UniqueFd>;
+  using Descriptor = std::shared_ptr<const OpenFile>;
   static constexpr Duration idle_limit = std::chrono::seconds(10);
 
   explicit DescriptorCache(std::size_t capacity) : capacity_(capacity) {}

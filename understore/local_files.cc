@@ -83,8 +83,8 @@ Result<DescriptorCache::Descriptor> LocalFiles::open_beneath(const ConfinedRoot&
   // Pages are read in parallel, each by one large call: the kernel should fetch what is asked for at once, and leave the
   // reading ahead to whoever asks (its own guesses, made for one reader per descriptor, cut these into 128 KiB pieces).
   ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_RANDOM);
-  auto descriptor = std::make_shared<const UniqueFd>(std::move(fd));
-  CHECK_OK(check_version(root, descriptor->get(), path, version));
+  auto descriptor = std::make_shared<const OpenFile>(std::move(fd));
+  CHECK_OK(check_version(root, descriptor->fd(), path, version));
   return descriptor;
 }
 
@@ -96,19 +96,19 @@ Status LocalFiles::read(const std::string& path, const std::string& version, std
     TRY(opened, open_for_reading(path, version));
     descriptor = std::move(opened);
   }
-  Status status = read_from(descriptor->get(), path, version, offset, into, deadline);
+  Status status = read_from(*descriptor, path, version, offset, into, deadline);
   if (!status) open_.erase(path, version);
   return status;
 }
 
-Status LocalFiles::read_from(int fd, const std::string& path, const std::string& version, std::uint64_t offset,
+Status LocalFiles::read_from(const OpenFile& file, const std::string& path, const std::string& version, std::uint64_t offset,
                              std::span<std::byte> into, Deadline deadline) const {
   const RootHandle root = held_root();
-  CHECK_OK(check_version(*root, fd, path, version));
+  CHECK_OK(check_version(*root, file.fd(), path, version));
   std::size_t done = 0;
   while (done < into.size()) {
     const std::size_t wanted = std::min(into.size() - done, read_step_bytes);
-    const ssize_t count = ::pread(fd, into.data() + done, wanted, static_cast<off_t>(offset + done));
+    const ssize_t count = file.read(into.subspan(done, wanted), offset + done);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return root->error_for(path, errno);
     if (count == 0) {
@@ -118,7 +118,7 @@ Status LocalFiles::read_from(int fd, const std::string& path, const std::string&
     done += static_cast<std::size_t>(count);
     if (done < into.size()) CHECK_OK(check_deadline(path, deadline));
   }
-  return check_version(*root, fd, path, version);
+  return check_version(*root, file.fd(), path, version);
 }
 
 Result<OpenDirectory> LocalFiles::open_directory(const std::string& path) {

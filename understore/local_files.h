@@ -74,7 +74,7 @@ class LocalFiles {
   Result<DescriptorCache::Descriptor> open_beneath(const ConfinedRoot& root, const std::string& path,
                                                    const std::string& version) const;
   Result<DescriptorCache::Descriptor> open_for_reading(const std::string& path, const std::string& version);
-  Status read_from(int fd, const std::string& path, const std::string& version, std::uint64_t offset,
+  Status read_from(const OpenFile& file, const std::string& path, const std::string& version, std::uint64_t offset,
                    std::span<std::byte> into, Deadline deadline) const;
 
   // Set once.

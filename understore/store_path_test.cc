@@ -44,20 +44,31 @@ TEST(StorePath, IsShownWithoutControlCharacters) {
 TEST(StoreFactory, KnowsItsSchemesAndListsThem) {
   BlockingPool pool(1, 10);
   const StoreContext context{.pool = pool, .clock = real_clock()};
-  const auto store = open_under_store("file:///usr", context);
+  const auto store = open_under_store("file:///usr", {}, context);
   ASSERT_TRUE(store);
   EXPECT_EQ((*store)->uri(), "file:///usr");
-  const auto unknown = open_under_store("gopher://hole/x", context);
+  const auto unknown = open_under_store("gopher://hole/x", {}, context);
   EXPECT_EQ(unknown.code(), Code::unsupported);
   EXPECT_NE(unknown.error().message().find("file://"), std::string::npos) << unknown.error().message();
-  EXPECT_EQ(open_under_store("no uri", context).code(), Code::invalid_argument);
-  EXPECT_EQ(open_under_store("file:///does/not/exist", context).code(), Code::not_found);
-  EXPECT_EQ(open_under_store("file:///proc/version", context).code(), Code::not_directory);
+  EXPECT_EQ(open_under_store("no uri", {}, context).code(), Code::invalid_argument);
+  EXPECT_EQ(open_under_store("file:///does/not/exist", {}, context).code(), Code::not_found);
+  EXPECT_EQ(open_under_store("file:///proc/version", {}, context).code(), Code::not_directory);
+}
+
+TEST(StoreFactory, RefusesAnOptionThatTheStoreDoesNotTake) {
+  BlockingPool pool(1, 10);
+  const StoreContext context{.pool = pool, .clock = real_clock()};
+  const auto opened = open_under_store("file:///usr", {{"endpoint", "http://127.0.0.1:9000"}}, context);
+  EXPECT_EQ(opened.code(), Code::invalid_argument);
+  EXPECT_NE(opened.error().message().find("\"endpoint\"; it takes none"), std::string::npos) << opened.error().message();
+  const Status near = check_store_option_names("s3://bucket", {{"regoin", "eu"}}, {"endpoint", "region"});
+  EXPECT_NE(near.error().message().find("did you mean region?"), std::string::npos) << near.error().message();
+  EXPECT_TRUE(check_store_option_names("s3://bucket", {{"region", "eu"}}, {"endpoint", "region"}));
 }
 
 TEST(DescriptorCache, KeepsTheMostRecentAndClosesTheIdle) {
   using namespace std::chrono_literals;
-  const auto descriptor = [] { return std::make_shared<const UniqueFd>(UniqueFd(::open("/dev/null", O_RDONLY))); };
+  const auto descriptor = [] { return std::make_shared<const OpenFile>(UniqueFd(::open("/dev/null", O_RDONLY))); };
   DescriptorCache cache(2);
   TimePoint now{};
   cache.insert("a", "1", descriptor(), now);

@@ -13,10 +13,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace hearth {
@@ -45,6 +47,14 @@ struct StoreCapabilities {
   bool has_directories = true;      // false: directories are implied by keys
   bool has_posix_attributes = true;
   bool directory_version_tracks_entries = false;  // an unchanged directory version proves an unchanged set of names
+  bool listing_resumes = false;  // a Listing::next() that failed may be asked again, and goes on where it was
+  std::uint64_t preferred_read_bytes = 0;  // one read of so many costs less than several smaller; 0: all the same
+};
+
+struct ReadOptions {
+  // Tells that bytes [0, have) of `into` are there and are of the version that was asked for: whoever is told may use
+  // them although the read may fail later. Called from any thread, with growing `have`, never after the task ended.
+  std::function<void(std::uint64_t have)> progress;
 };
 
 // A listing in progress. Entries come in the store's order, each once, without "." and "..".
@@ -73,6 +83,12 @@ class UnderStore {
   // `into` must live until the task ends, cancelled or not.
   virtual Task<> read(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into,
                       Deadline deadline) = 0;
+  // The same. A store that can not tell how far it is never calls `progress`: the end of the task says it all.
+  virtual Task<> read_with(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into,
+                           ReadOptions options, Deadline deadline) {
+    static_cast<void>(options);
+    return read(std::move(path), std::move(version), offset, into, deadline);
+  }
 
   // Replaces the object with `content` atomically; returns its new state.
   virtual Task<ObjectInfo> write(std::string path, std::string content, Deadline deadline) = 0;

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace hearth::worker {
@@ -35,6 +36,14 @@ Error WorkerAttachments::unknown(AttachmentId id) const {
                                     " is not one that the master has; resolve the path again");
 }
 
+std::string WorkerAttachments::path_of(const BlockRef& block) const {
+  const auto found = entries_.find(block.attachment);
+  if (found == entries_.end()) return {};
+  const std::string& base = found->second->what.path;
+  if (block.store_path.empty()) return base;
+  return base.ends_with('/') ? base + block.store_path : base + '/' + block.store_path;
+}
+
 Status WorkerAttachments::check(const BlockRef& block) const {
   const auto found = entries_.find(block.attachment);
   if (found == entries_.end()) return unknown(block.attachment);
@@ -50,11 +59,11 @@ Status WorkerAttachments::check(const BlockRef& block) const {
     return Error(Code::invalid_argument, "block " + block.id.to_hex() + " is not cut at the attachment's block size of " +
                                              std::to_string(block_size) + " bytes" + advice);
   }
-  const std::uint64_t index = block.start.value / block_size;
-  bool named = block_id(entry.what.uri, block.store_path, block.version, index) == block.id;
+  const BlockSpan span{block.start.value, block.length_bytes, block.page_size_bytes};
+  bool named = block_id(entry.what.uri, block.store_path, block.version, span) == block.id;
   if (!named) {
     // A store may spell its URI otherwise; while it is not open, the fetch that opens it asks again.
-    named = !entry.store || block_id(entry.store->store->uri(), block.store_path, block.version, index) == block.id;
+    named = !entry.store || block_id(entry.store->store->uri(), block.store_path, block.version, span) == block.id;
   }
   if (named) return ok();
   return Error(Code::invalid_argument, "block " + block.id.to_hex() + " is not the id of " + block.store_path +
@@ -64,6 +73,17 @@ Status WorkerAttachments::check(const BlockRef& block) const {
 std::uint64_t WorkerAttachments::idle_reads(AttachmentId id) const {
   const auto found = entries_.find(id);
   return found == entries_.end() || !found->second->store ? 0 : found->second->store->reads.idle();
+}
+
+std::uint32_t WorkerAttachments::pages_per_read(const UnderStore& store, std::uint32_t page_size_bytes) {
+  const std::uint64_t pages = store.capabilities().preferred_read_bytes / std::max(page_size_bytes, 1U);
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(pages, 1, max_pages_per_read));
+}
+
+std::uint32_t WorkerAttachments::pages_per_read(AttachmentId id) const {
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !found->second->store) return 1;
+  return pages_per_read(*found->second->store->store, found->second->what.page_size_bytes);
 }
 
 Task<std::shared_ptr<OpenStore>> WorkerAttachments::open(AttachmentId id) {
@@ -83,12 +103,16 @@ Task<std::shared_ptr<OpenStore>> WorkerAttachments::open(AttachmentId id) {
   entry->opening = opened_event;
   StoreOpener opener = opener_;
   std::string uri = entry->what.uri;
-  std::function<Result<std::shared_ptr<UnderStore>>()> work = [opener, uri] { return opener(uri); };
+  std::function<Result<std::shared_ptr<UnderStore>>()> work = [opener, uri, options = entry->what.options] {
+    return opener(uri, options);
+  };
   Result<std::shared_ptr<UnderStore>> opened = co_await pool_.run<std::shared_ptr<UnderStore>>(work);
   entry->opening.reset();
   if (opened) {
-    entry->store = std::make_shared<OpenStore>(std::move(opened).value(), executor_, limits_.reads_at_once,
-                                               limits_.max_waiting);
+    std::shared_ptr<UnderStore> store = std::move(opened).value();
+    // The bound is on pages; where one request brings several, as many requests as elsewhere.
+    const std::uint64_t at_once = limits_.reads_at_once * pages_per_read(*store, entry->what.page_size_bytes);
+    entry->store = std::make_shared<OpenStore>(std::move(store), executor_, at_once, limits_.max_waiting);
   } else {
     entry->why_not = std::move(opened).error().with_context("opening " + uri);
     log_warn("under_store_unopened", {{"uri", uri}, {"why", entry->why_not.to_string()}});

@@ -10,6 +10,7 @@
 #include "common/async.h"
 #include "common/block.h"
 #include "common/blocking.h"
+#include "understore/store_factory.h"
 #include "understore/under_store.h"
 #include "worker/wait.h"
 
@@ -22,7 +23,9 @@
 
 namespace hearth::worker {
 
-using StoreOpener = std::function<Result<std::shared_ptr<UnderStore>>(const std::string& uri)>;
+using StoreOpener = std::function<Result<std::shared_ptr<UnderStore>>(const std::string& uri, const StoreOptions& options)>;
+
+inline constexpr std::uint32_t max_pages_per_read = 64;
 
 // An under-store in use, with its own bound on reads at once: one hung store must not take the others' turns.
 struct OpenStore {
@@ -35,8 +38,10 @@ struct OpenStore {
 struct AttachedStore {
   AttachmentId id;
   std::string uri;
+  std::string path;  // where it is attached in the namespace
   std::uint64_t block_size_bytes = default_block_size_bytes;
   std::uint32_t page_size_bytes = default_page_size_bytes;
+  StoreOptions options;
   bool operator==(const AttachedStore&) const = default;
 };
 
@@ -56,8 +61,12 @@ class WorkerAttachments {
   // Whether the block is one that this attachment's options and URI would name: its id is a hash of what it holds,
   // so a request cannot put one file's bytes under another's id.
   Status check(const BlockRef& block) const;
+  // The absolute path of the block's file in the namespace; "" for an attachment that is not known.
+  std::string path_of(const BlockRef& block) const;
   // How many more reads its store would start at once.
   std::uint64_t idle_reads(AttachmentId id) const;
+  // Pages that one request to its store should bring; 1 while the store is not open.
+  std::uint32_t pages_per_read(AttachmentId id) const;
   // One opening at a time; a failure is not remembered.
   Task<std::shared_ptr<OpenStore>> open(AttachmentId id);
   void close();
@@ -70,6 +79,7 @@ class WorkerAttachments {
     Error why_not;                        // of the last opening
   };
   Error unknown(AttachmentId id) const;
+  static std::uint32_t pages_per_read(const UnderStore& store, std::uint32_t page_size_bytes);
 
   // Set once
   Executor executor_;

@@ -1,5 +1,6 @@
 #include "worker/block_handlers.h"
 
+#include "common/block_wire.h"
 #include "common/log.h"
 #include "proto/hearth.pb.h"
 #include "worker/master_link.h"
@@ -30,7 +31,7 @@ constexpr std::uint32_t load_window_share = 4;
 Task<ServerReply> BlockHandlers::load(std::shared_ptr<ServerCall> call) {
   proto::LoadRequest request;
   CO_CHECK_OK(parse_body(*call, request));
-  CO_TRY(block, block_ref_from(request.block()));
+  CO_TRY(block, block_from_wire(request.block()));
   CO_CHECK_OK(check_range(block, request.offset_bytes(), request.length_bytes()));
   const Deadline deadline = call->deadline();
   Status admitted = co_await admit_block(service_, block, deadline);
@@ -39,9 +40,10 @@ Task<ServerReply> BlockHandlers::load(std::shared_ptr<ServerCall> call) {
   PageRunOptions options;
   options.window = std::max(service_.options.fetch_parallelism / load_window_share, 1U);
   options.keep = Keep::required;
+  options.pages_per_read = service_.attachments.pages_per_read(block.attachment);
   options.interest = Interest::reader;  // of the loader: when it leaves, the rest of the window is not fetched
   options.verify = Verify::no;
-  PageRun run(service_.blocks, service_.fetcher, service_.counters, block, request.offset_bytes(),
+  PageRun run(service_.tiers, service_.fetcher, service_.counters, block, request.offset_bytes(),
               request.length_bytes(), options);
   proto::LoadReply body;
   Executor executor = co_await asio::this_coro::executor;
@@ -54,14 +56,14 @@ Task<ServerReply> BlockHandlers::load(std::shared_ptr<ServerCall> call) {
     const Deadline page_deadline = Deadline::after(service_.clock, 2 * service_.options.fetch_timeout);
     Result<PagePiece> next = co_await run.next(deadline.sooner_of(page_deadline));
     if (!next) co_return std::move(next).error();
-    if (next->source == Source::memory) {
+    if (next->source != Source::store) {
       body.set_already_bytes(body.already_bytes() + next->length_bytes);
       co_await asio::post(executor, asio::use_awaitable);  // resident pages must not hold up the other calls
       continue;
     }
     if (!next->bytes.in_tier()) {
       co_return Error(Code::no_space, "no room to keep " + block.store_path +
-                                          ": the memory tier is full of leased or busy blocks; release some");
+                                          ": the tiers are full of leased, pinned or busy blocks; release some");
     }
     body.set_loaded_bytes(body.loaded_bytes() + next->length_bytes);
   }
@@ -75,8 +77,8 @@ Task<ServerReply> BlockHandlers::free_blocks(std::shared_ptr<ServerCall> call) {
   if (!ids) co_return Error(Code::invalid_argument, "the list of block ids is not a multiple of 16 bytes");
   proto::FreeBlocksReply body;
   for (const BlockId& id : *ids) {
-    if (!service_.blocks.residency(id).present) continue;
-    const std::uint64_t freed = service_.blocks.free_block(id);
+    if (!service_.tiers.residency(id).present) continue;
+    const std::uint64_t freed = service_.tiers.free_block(id);
     body.set_blocks(body.blocks() + 1);
     body.set_bytes(body.bytes() + freed);
   }
@@ -88,14 +90,23 @@ Task<std::uint64_t> BlockHandlers::drop_wrong_pages(BlockRef block) {
   std::uint64_t wrong = 0;
   Executor executor = co_await asio::this_coro::executor;
   for (std::uint32_t page = 0; page < block.page_count(); ++page) {
-    std::optional<PageView> view = service_.blocks.find(block, PageIndex{page});
-    if (!view) continue;
+    std::optional<PageView> view = service_.tiers.find(block, PageIndex{page});
+    if (!view) {
+      const PageIndex index{page};
+      if (!service_.tiers.on_device(block, index)) continue;
+      // Reading is comparing there: what is wrong is dropped.
+      const std::uint64_t before = service_.counters.corrupt_pages();
+      const Deadline deadline = Deadline::after(service_.clock, service_.options.fetch_timeout);
+      co_await service_.tiers.read_page(block, index, Keep::never, deadline);
+      wrong += service_.counters.corrupt_pages() - before;
+      continue;
+    }
     const Status sound = BlockStore::verify(*view, 0, view->bytes().size());
     view.reset();  // a page that is being viewed can only go with its whole block
     if (!sound) {
       wrong += 1;
       service_.counters.corrupt_found();
-      service_.blocks.drop_corrupt(block.id, PageIndex{page});
+      service_.tiers.drop_corrupt(block.id, PageIndex{page});
     }
     co_await asio::post(executor, asio::use_awaitable);  // a page takes about 70 us; others come in between
   }
@@ -121,14 +132,14 @@ bool BlockHandlers::insists(const BlockId& block) {
 Task<ServerReply> BlockHandlers::report_corrupt(std::shared_ptr<ServerCall> call) {
   proto::ReportCorruptRequest request;
   CO_CHECK_OK(parse_body(*call, request));
-  CO_TRY(block, block_ref_from(request.block()));
+  CO_TRY(block, block_from_wire(request.block()));
   Result<std::uint64_t> wrong = co_await drop_wrong_pages(block);
   if (!wrong) co_return std::move(wrong).error();
   std::string action = "none: every page matches its checksum here";
   if (*wrong != 0) {
     action = "dropped the wrong pages";
   } else if (insists(block.id)) {
-    service_.blocks.free_block(block.id);
+    service_.tiers.free_block(block.id);
     action = "dropped the block: reported twice";
   }
   log_error("corruption_reported", {{"block", block.id.to_hex()}, {"path", block.store_path},
@@ -145,14 +156,15 @@ Task<ServerReply> BlockHandlers::block_status(std::shared_ptr<ServerCall> call) 
     co_return Error(Code::invalid_argument, "more than 65536 blocks in one status request; cut it");
   }
   proto::BlockStatusReply body;
-  for (const proto::BlockRef& block : request.blocks()) {
-    const BlockResidency residency = service_.blocks.residency(BlockId{block.id_high(), block.id_low()});
+  for (const proto::BlockRef& asked : request.blocks()) {
+    CO_TRY(block, block_from_wire(asked));
+    const BlockResidency residency = service_.tiers.residency(block);
     proto::BlockStatus& status = *body.add_blocks();
     status.set_present(residency.present);
     status.set_resident_bytes(residency.resident_bytes);
     status.set_complete(residency.complete);
     status.set_leases(residency.leases);
-    if (residency.present) status.set_tier("memory");
+    status.set_tier(service_.tiers.where(block.id));
   }
   co_return reply_with(body);
 }

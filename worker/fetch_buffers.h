@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 #include <vector>
 
@@ -24,7 +25,10 @@ class FetchBuffers {
 
    private:
     friend class FetchBuffers;
-    std::unique_ptr<std::byte[]> bytes_;
+    struct Free {
+      void operator()(std::byte* bytes) const { ::operator delete[](bytes, alignment); }
+    };
+    std::unique_ptr<std::byte[], Free> bytes_;
     std::size_t capacity_ = 0;
   };
 
@@ -40,7 +44,7 @@ class FetchBuffers {
       return found;
     }
     Buffer fresh;
-    fresh.bytes_ = std::make_unique_for_overwrite<std::byte[]>(length);
+    fresh.bytes_.reset(static_cast<std::byte*>(::operator new[](length, alignment)));
     fresh.capacity_ = length;
     return fresh;
   }
@@ -52,6 +56,9 @@ class FetchBuffers {
   }
 
  private:
+  // What direct I/O of an under-store asks for.
+  static constexpr std::align_val_t alignment{4096};
+
   const std::size_t keep_bytes_;
   std::size_t idle_bytes_ = 0;
   std::vector<Buffer> idle_;

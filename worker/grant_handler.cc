@@ -1,5 +1,6 @@
 #include "worker/grant_handler.h"
 
+#include "common/block_wire.h"
 #include "common/log.h"
 #include "proto/hearth.pb.h"
 #include "worker/master_link.h"
@@ -31,7 +32,7 @@ Task<ServerReply> GrantHandler::grant(std::shared_ptr<ServerCall> call) {
   }
   proto::GrantRequest request;
   CO_CHECK_OK(parse_body(*call, request));
-  CO_TRY(block, block_ref_from(request.block()));
+  CO_TRY(block, block_from_wire(request.block()));
   const Deadline deadline = bounded_deadline(service_, *call);
   Status admitted = co_await admit_block(service_, block, deadline);
   if (!admitted) co_return std::move(admitted).error();
@@ -41,12 +42,9 @@ Task<ServerReply> GrantHandler::grant(std::shared_ptr<ServerCall> call) {
     co_return Error(Code::overloaded, "this connection holds " + std::to_string(held->second.size()) +
                                           " grants already; release some first");
   }
-  if (!service_.blocks.residency(block.id).complete) {
-    co_return Error(Code::unavailable, "block " + block.id.to_hex() +
-                                           " is not fully resident; read it through the worker");
-  }
-  CO_TRY(granted, service_.blocks.grant(block));
-  keep(granted.lease, call->connection());
+  CO_TRY(made, co_await service_.tiers.grant(block, deadline));
+  BlockGrant& granted = made.grant;
+  keep(granted.lease, call->connection(), made.device);
   service_.counters.granted();
 
   proto::GrantReply body;
@@ -72,8 +70,8 @@ Task<ServerReply> GrantHandler::release(std::shared_ptr<ServerCall> call) {
   co_return reply_with(proto::ReleaseReply());
 }
 
-void GrantHandler::keep(LeaseId lease, ConnectionId connection) {
-  leases_[lease] = Lease{connection};
+void GrantHandler::keep(LeaseId lease, ConnectionId connection, DiskTier* device) {
+  leases_[lease] = Lease{.connection = connection, .device = device};
   by_connection_[connection].insert(lease);
 }
 
@@ -85,8 +83,9 @@ void GrantHandler::end(LeaseId lease) {
     connection->second.erase(lease);
     if (connection->second.empty()) by_connection_.erase(connection);
   }
+  DiskTier* device = found->second.device;
   leases_.erase(found);
-  service_.blocks.release(lease);
+  service_.tiers.release(lease, device);
   service_.master.note_changes();
 }
 
@@ -103,7 +102,7 @@ void GrantHandler::recall(std::uint64_t bytes) {
   const TimePoint now = service_.clock.now();
   std::unordered_map<ConnectionId, proto::RecallNotice> notices;
   std::uint64_t asked = 0;
-  for (const LeaseId id : service_.blocks.leases_to_recall(bytes)) {
+  for (const LeaseId id : service_.tiers.leases_to_recall(bytes)) {
     const auto lease = leases_.find(id);
     if (lease == leases_.end() || now < lease->second.recalled_at + recall_again_after) continue;
     lease->second.recalled_at = now;

@@ -31,9 +31,10 @@ class GrantHandler {
  private:
   struct Lease {
     ConnectionId connection;
+    DiskTier* device = nullptr;  // null: of memory
     TimePoint recalled_at{};
   };
-  void keep(LeaseId lease, ConnectionId connection);
+  void keep(LeaseId lease, ConnectionId connection, DiskTier* device);
   void end(LeaseId lease);
 
   Service& service_;

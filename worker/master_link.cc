@@ -11,6 +11,7 @@ namespace hearth::worker {
 
 namespace {
 constexpr Duration min_call_timeout = std::chrono::milliseconds(250);
+constexpr std::size_t max_policy_problem_bytes = 1000;
 constexpr std::size_t max_pending_reports = 400'000;  // ids; about 16 MiB, after which a full report is cheaper
 
 std::vector<AttachedStore> attachments_of(const google::protobuf::RepeatedPtrField<proto::Attachment>& messages) {
@@ -19,9 +20,11 @@ std::vector<AttachedStore> attachments_of(const google::protobuf::RepeatedPtrFie
     AttachedStore attached;
     attached.id = AttachmentId{message.id()};
     attached.uri = message.uri();
+    attached.path = message.path();
     const proto::AttachmentOptions& options = message.options();
     if (options.block_size_bytes() != 0) attached.block_size_bytes = options.block_size_bytes();
     if (options.page_size_bytes() != 0) attached.page_size_bytes = options.page_size_bytes();
+    for (const auto& [name, value] : options.store_options()) attached.options[name] = value;
     attachments.push_back(std::move(attached));
   }
   return attachments;
@@ -111,6 +114,7 @@ Task<> MasterLink::register_here() {
   proto::RegisterWorkerRequest request;
   request.set_version(options_.version);
   source_.describe(*request.mutable_worker());
+  describe_policy(*request.mutable_worker());
   std::string body = request.SerializeAsString();
   CO_TRY(answer, co_await call(Method::register_worker, std::move(body)));
   proto::RegisterWorkerReply reply;
@@ -131,6 +135,7 @@ void MasterLink::learn(const proto::RegisterWorkerReply& reply) {
   call_timeout_ = options_.master_call_timeout;
   if (half_life != Duration::zero()) call_timeout_ = std::min(call_timeout_, std::max(half_life, min_call_timeout));
   attachments_.replace(attachments_of(reply.attachments()), reply.attachments_version());
+  policy_wanted_ = reply.policy_version();
   report_.restart();
   full_page_sent_ = FullPage::none;
   full_wanted_later_ = false;
@@ -157,6 +162,7 @@ Task<> MasterLink::heartbeats() {
     Status beat = co_await heartbeat();
     if (beat) {
       backoff_ = Duration::zero();
+      co_await learn_policy();
       co_await pause_for_news();
       continue;
     }
@@ -214,6 +220,7 @@ Task<> MasterLink::heartbeat() {
   request.set_removed_block_ids(encode_block_ids(page.removed));
   request.set_attachments_version(attachments_.version());
   source_.describe(*request.mutable_worker());
+  describe_policy(*request.mutable_worker());
   heartbeat_due_ = clock_.now() + interval_;
 
   std::string body = request.SerializeAsString();
@@ -234,6 +241,7 @@ Task<> MasterLink::heartbeat() {
 
 void MasterLink::learn(const proto::HeartbeatReply& reply) {
   report_.acknowledged();
+  policy_wanted_ = reply.policy_version();
   const FullPage sent = full_page_sent_;
   if (sent == FullPage::last) full_page_sent_ = FullPage::none;
   if (reply.send_full_report()) {
@@ -245,6 +253,39 @@ void MasterLink::learn(const proto::HeartbeatReply& reply) {
     attachments_.replace(attachments_of(reply.attachments()), reply.attachments_version());
   }
   if (!registered_) set_registered(true, "");
+}
+
+void MasterLink::describe_policy(proto::WorkerInfo& info) const {
+  info.set_policy_version(policy_version_);
+  info.set_policy_problem(policy_problem_);
+}
+
+// A failure to ask is repeated with the next heartbeat. A policy that this worker can not read (the master may be
+// newer) changes nothing here, and is said to the master.
+Task<> MasterLink::learn_policy() {
+  if (policy_wanted_ == policy_seen_) co_return ok();
+  proto::PolicyGetRequest request;  // the current one: the one just named may be gone again
+  std::string body = request.SerializeAsString();
+  Result<std::string> answer = co_await call(Method::policy_get, std::move(body));
+  proto::PolicyGetReply reply;
+  if (!answer || !reply.ParseFromString(*answer)) {
+    log_warn("policy_not_got", {{"version", policy_wanted_}, {"why", answer ? "other bytes" : answer.error().to_string()}});
+    co_return ok();
+  }
+  policy_seen_ = reply.policy().version();
+  policy_wanted_ = policy_seen_;
+  Result<policy::Policy> parsed = policy::parse_policy(reply.policy().text(), "version " + std::to_string(policy_seen_));
+  if (parsed) {
+    policy_version_ = policy_seen_;
+    policy_problem_.clear();
+    log_info("policy_changed", {{"version", policy_version_}});
+    if (source_.policy_changed) source_.policy_changed(std::make_shared<const policy::Policy>(std::move(*parsed)));
+  } else {
+    policy_problem_ = parsed.error().message().substr(0, max_policy_problem_bytes);
+    log_error("policy_refused", {{"version", policy_seen_}, {"kept", policy_version_}, {"why", policy_problem_}});
+  }
+  heartbeat_due_ = clock_.now();  // the master shows who runs what
+  co_return ok();
 }
 
 Task<> MasterLink::refresh_attachments(Deadline deadline) {

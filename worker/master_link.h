@@ -1,4 +1,5 @@
-// The worker's side of the membership: register, heartbeat, report what is held, learn the attachments.
+// The worker's side of the membership: register, heartbeat, report what is held, learn the attachments
+// and the policy.
 //
 // It never gives up: while the master is away it tries again with growing, jittered pauses, and the worker goes on
 // serving. A change of presence is reported `report_coalesce` after it happened.
@@ -13,6 +14,7 @@
 #include "common/rng.h"
 #include "common/task_group.h"
 #include "tiering/block_store.h"
+#include "tiering/policy/policy.h"
 #include "worker/attachments.h"
 #include "worker/metrics.h"
 #include "worker/report.h"
@@ -37,6 +39,7 @@ struct LinkSource {
   std::function<void(proto::WorkerInfo&)> describe;
   std::function<PresenceChanges()> take_changes;
   std::function<std::vector<BlockId>()> all_blocks;
+  std::function<void(std::shared_ptr<const policy::Policy>)> policy_changed;  // shared: decisions under way keep theirs
 };
 
 class MasterLink {
@@ -54,6 +57,9 @@ class MasterLink {
   // Ends the heartbeats and, if the master listens, the registration.
   Task<> stop(Deadline deadline);
 
+  // Which policy this worker runs, and why not the master's.
+  void describe_policy(proto::WorkerInfo& info) const;
+
   bool registered() const { return registered_; }
   bool draining() const { return draining_; }
   WorkerId id() const { return id_; }
@@ -69,6 +75,7 @@ class MasterLink {
   Task<> pause(Duration duration);  // or until something is to be said
   Task<> pause_for_news();
   Task<std::string> call(Method method, std::string body);
+  Task<> learn_policy();  // of the master, when it is another one than was last asked for
   void learn(const proto::RegisterWorkerReply& reply);
   void learn(const proto::HeartbeatReply& reply);
   void set_registered(bool now_registered, const std::string& why);
@@ -100,6 +107,10 @@ class MasterLink {
   TimePoint report_due_ = TimePoint::max();
   FullPage full_page_sent_ = FullPage::none;
   bool full_wanted_later_ = false;
+  std::uint64_t policy_wanted_ = 0;   // in force, as the master said last
+  std::uint64_t policy_seen_ = 0;     // whose text was got last, good or not
+  std::uint64_t policy_version_ = 0;  // that this worker runs; 0: the built-in defaults
+  std::string policy_problem_;        // of the one seen last; "" when it is the one that runs
   bool registered_ = false;
   bool draining_ = false;
   bool stopping_ = false;

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 namespace hearth::worker {
@@ -20,6 +21,12 @@ struct FakeMaster {
     if (away) return Error(Code::unavailable, "nobody listens");
     if (method == Method::register_worker) return registered(body);
     if (method == Method::heartbeat) return heartbeat(body);
+    if (method == Method::policy_get) {
+      proto::PolicyGetReply reply;
+      reply.mutable_policy()->set_version(policy_version);
+      reply.mutable_policy()->set_text(policy_text);
+      return reply.SerializeAsString();
+    }
     deregistered += 1;
     return proto::DeregisterWorkerReply().SerializeAsString();
   }
@@ -50,11 +57,14 @@ struct FakeMaster {
     blocks.insert(added->begin(), added->end());
     for (const BlockId& id : *removed) blocks.erase(id);
     state = request.worker().state();
+    runs_policy = request.worker().policy_version();
+    policy_problem = request.worker().policy_problem();
     if (lose_answers > 0) {
       lose_answers -= 1;
       return Error(Code::unavailable, "the answer was lost");
     }
     proto::HeartbeatReply reply;
+    reply.set_policy_version(policy_version);
     reply.set_send_full_report(want_full);
     want_full = false;
     if (request.attachments_version() != attachments_version) {
@@ -63,6 +73,7 @@ struct FakeMaster {
       proto::Attachment& attachment = *reply.add_attachments();
       attachment.set_id(7);
       attachment.set_uri("sim://one");
+      (*attachment.mutable_options()->mutable_store_options())["region"] = "eu";
     }
     return reply.SerializeAsString();
   }
@@ -72,6 +83,10 @@ struct FakeMaster {
   std::uint64_t epoch = 40;
   std::uint64_t last_sequence = 0;
   std::uint64_t attachments_version = 1;
+  std::uint64_t policy_version = 0;
+  std::string policy_text;
+  std::uint64_t runs_policy = 0;  // as the worker says
+  std::string policy_problem;
   int registrations = 0;
   int heartbeats = 0;
   int full_reports = 0;
@@ -95,6 +110,7 @@ class FakeChannel final : public RpcChannel {
   void on_notice(NoticeHandler) override {}
   void on_disconnect(std::function<void()>) override {}
   bool connected() const override { return !master_.away; }
+  std::uint64_t connections_made() const override { return 1; }
   void close() override {}
 
  private:
@@ -112,6 +128,7 @@ class Link : public ::testing::Test {
     };
     source.take_changes = [this] { return std::exchange(changes_, PresenceChanges{}); };
     source.all_blocks = [this] { return std::vector<BlockId>(here_.begin(), here_.end()); };
+    source.policy_changed = [this](std::shared_ptr<const policy::Policy> changed) { policy_ = std::move(changed); };
     link_ = std::make_unique<MasterLink>(options_, WorkerId{5}, std::make_unique<FakeChannel>(master_),
                                          std::move(source), attachments_, tasks_, clock_, rng_, counters_);
   }
@@ -156,7 +173,12 @@ class Link : public ::testing::Test {
   WorkerCounters counters_;
   BlockingPool pool_{1, 16};
   FakeMaster master_;
-  WorkerAttachments attachments_{loop_.executor(), pool_, {}, {}};
+  std::shared_ptr<const policy::Policy> policy_;
+  StoreOptions opened_with_;
+  WorkerAttachments attachments_{loop_.executor(), pool_, [this](const std::string&, const StoreOptions& options) {
+                                   opened_with_ = options;
+                                   return Result<std::shared_ptr<UnderStore>>(Error(Code::unsupported, "no store"));
+                                 }, {}};
   TaskGroup tasks_{loop_.executor(), clock_};
   TaskGroup stopping_{loop_.executor(), clock_};
   std::set<BlockId> here_;
@@ -254,6 +276,60 @@ TEST_F(Link, LearnsNewAttachmentsAtOnceWhenARequestNeedsThem) {
   EXPECT_FALSE(attachments_.knows(AttachmentId{7}));
   EXPECT_TRUE(loop_.run(link_->refresh_attachments(Deadline::after(clock_, 1s))));
   EXPECT_TRUE(attachments_.knows(AttachmentId{7}));
+}
+
+TEST_F(Link, LearnsANewPolicyWithTheNextHeartbeatAndSaysThatItRunsIt) {
+  start();
+  EXPECT_EQ(policy_, nullptr) << "nothing was applied yet";
+  master_.policy_version = 4;
+  master_.policy_text = "[[rule]]\nname = \"r\"\nreplicas = 3\n";
+  advance(1s);
+  ASSERT_NE(policy_, nullptr);
+  EXPECT_EQ(policy_->decide({.path = "/a"}).values.replicas, 3u);
+  advance(1s);
+  EXPECT_EQ(master_.runs_policy, 4u);
+  const auto asked = std::count(master_.calls.begin(), master_.calls.end(), Method::policy_get);
+  for (int i = 0; i < 5; ++i) advance(1s);
+  EXPECT_EQ(std::count(master_.calls.begin(), master_.calls.end(), Method::policy_get), asked) << "one that is known is not asked for";
+}
+
+TEST_F(Link, KeepsItsLastGoodPolicyWhenItCannotReadTheNewOneAndSaysSo) {
+  master_.policy_version = 4;
+  master_.policy_text = "[defaults]\nreplicas = 3\n";
+  start();
+  advance(1s);
+  master_.policy_version = 5;
+  master_.policy_text = "[defaults]\nspin = 3\n";
+  advance(1s);
+  advance(1s);
+  EXPECT_EQ(policy_->decide({.path = "/a"}).values.replicas, 3u);
+  EXPECT_EQ(master_.runs_policy, 4u);
+  EXPECT_NE(master_.policy_problem.find("version 5:2:1: error: unknown key 'spin'"), std::string::npos) << master_.policy_problem;
+  master_.policy_version = 6;
+  master_.policy_text = "";
+  advance(1s);
+  advance(1s);
+  EXPECT_EQ(master_.runs_policy, 6u);
+  EXPECT_EQ(master_.policy_problem, "");
+}
+
+TEST_F(Link, KeepsItsPolicyWhileTheMasterIsAway) {
+  master_.policy_version = 4;
+  master_.policy_text = "[defaults]\nreplicas = 3\n";
+  start();
+  advance(1s);
+  ASSERT_NE(policy_, nullptr);
+  master_.away = true;
+  for (int i = 0; i < 10; ++i) advance(1s);
+  EXPECT_EQ(policy_->decide({.path = "/a"}).values.replicas, 3u);
+}
+
+TEST_F(Link, OpensAStoreWithTheOptionsOfItsAttachment) {
+  start();
+  master_.attachments_version = 2;
+  advance(1s);
+  EXPECT_FALSE(loop_.run(attachments_.open(AttachmentId{7})));
+  EXPECT_EQ(opened_with_, (StoreOptions{{"region", "eu"}}));
 }
 
 TEST_F(Link, CannotAskAMasterThatIsAway) {

@@ -4,12 +4,15 @@ namespace hearth::worker {
 
 WorkerCounters::WorkerCounters()
     : read_memory_(metrics().counter(described::read_bytes_total, {"memory"})),
+      read_device_(metrics().counter(described::read_bytes_total, {"device"})),
       read_store_(metrics().counter(described::read_bytes_total, {"store"})),
       fetch_ok_(metrics().counter(described::fetches_total, {"ok"})),
       fetch_failed_(metrics().counter(described::fetches_total, {"failed"})),
       fetched_bytes_(metrics().counter(described::fetched_bytes_total)),
       fetch_seconds_(metrics().histogram(described::fetch_seconds)),
       through_(metrics().counter(described::through_bytes_total)),
+      moved_up_(metrics().counter(described::moved_bytes_total, {"up"})),
+      moved_down_(metrics().counter(described::moved_bytes_total, {"down"})),
       corrupt_(metrics().counter(described::corrupt_chunks_total)),
       granted_(metrics().counter(described::grants_total)),
       recalled_(metrics().counter(described::recalls_total)),
@@ -18,6 +21,11 @@ WorkerCounters::WorkerCounters()
 void WorkerCounters::sent_from_memory(std::uint64_t bytes) {
   hit_bytes_ += bytes;
   read_memory_.add(bytes);
+}
+
+void WorkerCounters::sent_from_device(std::uint64_t bytes) {
+  hit_bytes_ += bytes;
+  read_device_.add(bytes);
 }
 
 void WorkerCounters::sent_from_store(std::uint64_t bytes) {
@@ -39,6 +47,10 @@ void WorkerCounters::passed_through(std::uint64_t bytes) {
   through_bytes_ += bytes;
   through_.add(bytes);
 }
+
+void WorkerCounters::promoted(std::uint64_t bytes) { moved_up_.add(bytes); }
+
+void WorkerCounters::demoted(std::uint64_t bytes) { moved_down_.add(bytes); }
 
 void WorkerCounters::corrupt_found() {
   corrupt_pages_ += 1;

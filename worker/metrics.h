@@ -18,6 +18,8 @@ inline constexpr CounterDescriptor fetched_bytes_total{"hearth_worker_fetched_by
 inline constexpr HistogramDescriptor fetch_seconds{"hearth_worker_fetch_seconds", "Time of one page read from an under-store."};
 inline constexpr CounterDescriptor through_bytes_total{
     "hearth_worker_through_bytes_total", "Bytes fetched that could not be kept (no room, or the reader said so)."};
+inline constexpr CounterDescriptor moved_bytes_total{
+    "hearth_worker_moved_bytes_total", "Bytes copied between tiers: up to memory, down to a device.", {"direction"}};
 inline constexpr CounterDescriptor corrupt_chunks_total{
     "hearth_worker_corrupt_chunks_total", "Pages or chunks whose bytes did not match their checksum."};
 inline constexpr CounterDescriptor grants_total{"hearth_worker_grants_total", "Block descriptors granted to local clients."};
@@ -48,6 +50,9 @@ class WorkerCounters {
   void fetched(std::uint64_t bytes, std::chrono::nanoseconds took);
   void fetch_failed();
   void passed_through(std::uint64_t bytes);
+  void sent_from_device(std::uint64_t bytes);
+  void promoted(std::uint64_t bytes);
+  void demoted(std::uint64_t bytes);
   void corrupt_found();
   void granted();
   void recalled(std::uint64_t leases);
@@ -73,12 +78,15 @@ class WorkerCounters {
 
   // Cells of the process's registry
   Counter& read_memory_;
+  Counter& read_device_;
   Counter& read_store_;
   Counter& fetch_ok_;
   Counter& fetch_failed_;
   Counter& fetched_bytes_;
   HistogramMetric& fetch_seconds_;
   Counter& through_;
+  Counter& moved_up_;
+  Counter& moved_down_;
   Counter& corrupt_;
   Counter& granted_;
   Counter& recalled_;

@@ -2,10 +2,21 @@
 
 #include "common/crc32c.h"
 
+#include <cstring>
 #include <optional>
 #include <utility>
 
 namespace hearth::worker {
+
+namespace {
+RangeReadsOptions range_options(const FetcherOptions& options) {
+  RangeReadsOptions ranges;
+  ranges.budget_bytes = options.range_bytes;
+  ranges.max_waiting = options.max_waiting;
+  ranges.timeout = options.fetch_timeout;
+  return ranges;
+}
+}  // namespace
 
 struct PageFetcher::Fetch {
   BlockRef block;
@@ -36,13 +47,17 @@ PageFetcher::Ticket::~Ticket() {
   if (fetch_) fetch_->readers -= 1;
 }
 
-PageFetcher::PageFetcher(BlockStore& blocks, WorkerAttachments& attachments, BlockingPool& compute, TaskGroup& tasks,
-                         Clock& clock, WorkerCounters& counters, FetcherOptions options, FetcherEvents events)
-    : blocks_(blocks), attachments_(attachments), compute_(compute), tasks_(tasks), clock_(clock),
+PageFetcher::PageFetcher(BlockStore& blocks, Tiers& tiers, WorkerAttachments& attachments, BlockingPool& compute,
+                         TaskGroup& tasks, Clock& clock, WorkerCounters& counters, FetcherOptions options, FetcherEvents events)
+    : blocks_(blocks), tiers_(tiers), attachments_(attachments), compute_(compute), tasks_(tasks), clock_(clock),
       counters_(counters), options_(options), events_(std::move(events)),
-      through_(tasks.executor(), options.through_bytes, options.max_waiting), buffers_(options.idle_buffer_bytes) {}
+      through_(tasks.executor(), options.through_bytes, options.max_waiting), buffers_(options.idle_buffer_bytes),
+      ranges_(tasks, clock, range_options(options)) {}
 
-void PageFetcher::close() { through_.close(); }
+void PageFetcher::close() {
+  through_.close();
+  ranges_.close();
+}
 
 PageFetcher::Ticket PageFetcher::start(const BlockRef& block, PageIndex page, Keep keep, Interest interest) {
   const Key key{block.id, page};
@@ -94,6 +109,16 @@ Task<> PageFetcher::run(std::shared_ptr<Fetch> fetch) {
 }
 
 Task<PageBytes> PageFetcher::fetch_page(std::shared_ptr<Fetch> fetch) {
+  if (tiers_.on_device(fetch->block, fetch->page)) {
+    const Deadline deadline = Deadline::after(clock_, options_.fetch_timeout);
+    Result<PageBytes> found = co_await tiers_.read_page(fetch->block, fetch->page, fetch->keep, deadline);
+    if (found) co_return found;
+  }
+  Result<PageBytes> fetched = co_await fetch_from_store(fetch);
+  co_return fetched;
+}
+
+Task<PageBytes> PageFetcher::fetch_from_store(std::shared_ptr<Fetch> fetch) {
   Result<std::shared_ptr<OpenStore>> opened = co_await attachments_.open(fetch->block.attachment);
   if (!opened) co_return std::move(opened).error();
   std::shared_ptr<OpenStore> store = std::move(opened).value();
@@ -106,7 +131,8 @@ Task<PageBytes> PageFetcher::fetch_page(std::shared_ptr<Fetch> fetch) {
   if (fetch->interest == Interest::reader && fetch->readers == 0) {
     co_return Error(Code::cancelled, "every reader left before the page was asked for");
   }
-  if (fetch->keep != Keep::never) {
+  Placement placement = tiers_.place(fetch->block, fetch->page, fetch->keep);
+  if (placement == Placement::memory) {
     Result<PageFill> fill = blocks_.begin_fill(fetch->block, fetch->page);
     if (fill) {
       PageFill room = std::move(fill).value();
@@ -117,11 +143,34 @@ Task<PageBytes> PageFetcher::fetch_page(std::shared_ptr<Fetch> fetch) {
       std::optional<PageView> resident = blocks_.find(fetch->block, fetch->page);
       if (resident) co_return PageBytes(std::move(*resident));
     }
-    if (fill.code() == Code::no_space && events_.no_room) events_.no_room(fetch->block.page_length_bytes(fetch->page));
-    if (fetch->keep == Keep::required) co_return std::move(fill).error();
+    if (fill.code() == Code::no_space) {
+      if (events_.no_room) events_.no_room(fetch->block.page_length_bytes(fetch->page));
+      placement = tiers_.place_below(fetch->block);
+    }
+    if (fetch->keep == Keep::required && placement != Placement::device) co_return std::move(fill).error();
   }
   Result<PageBytes> passed = co_await fetch_through(fetch, store);
+  if (!passed) co_return passed;
+  if (placement != Placement::device) {
+    counters_.passed_through(passed->bytes().size());
+    co_return passed;
+  }
+  if (fetch->keep == Keep::required) {
+    const Deadline deadline = Deadline::after(clock_, options_.fetch_timeout);
+    CO_CHECK_OK(co_await tiers_.keep_on_device(fetch->block, fetch->page, *passed, deadline));
+    co_return PageBytes(passed->holder(), passed->bytes(), passed->chunk_checksums(), Kept::yes);
+  }
+  // The reader does not wait for the device.
+  const Status kept = tasks_.spawn(keep_on_device(fetch->block, fetch->page, *passed), "keep_on_device");
+  if (!kept) counters_.passed_through(passed->bytes().size());
   co_return passed;
+}
+
+Task<> PageFetcher::keep_on_device(BlockRef block, PageIndex page, PageBytes bytes) {
+  const Deadline deadline = Deadline::after(clock_, options_.fetch_timeout);
+  Status kept = co_await tiers_.keep_on_device(block, page, bytes, deadline);
+  if (!kept) counters_.passed_through(bytes.bytes().size());
+  co_return ok();
 }
 
 // By way of a warm buffer: the page's bytes are checksummed and stored while the CPU's cache still has them, off the
@@ -131,19 +180,22 @@ Task<PageBytes> PageFetcher::fetch_into_tier(std::shared_ptr<Fetch> fetch, std::
   const std::uint32_t length = fetch->block.page_length_bytes(fetch->page);
   FetchBuffers::Buffer buffer = buffers_.take(length);
   const std::span<std::byte> bytes = buffer.first(length);
-  Status got = co_await read(fetch, store, bytes);
+  Result<FetchedPage> got = co_await read(fetch, store, bytes);
   if (!got) {
     buffers_.give_back(std::move(buffer));
     co_return std::move(got).error();
   }
-  std::function<Result<std::vector<std::uint32_t>>()> work = [&fill, bytes]() -> Result<std::vector<std::uint32_t>> {
-    CHECK_OK(fill.store(bytes));
-    return chunk_checksums(bytes);
+  const std::span<const std::byte> page = got->bytes;
+  std::function<Result<std::vector<std::uint32_t>>()> work = [&fill, page]() -> Result<std::vector<std::uint32_t>> {
+    CHECK_OK(fill.store(page));
+    return chunk_checksums(page);
   };
   Result<std::vector<std::uint32_t>> checksums = co_await compute(work);
   buffers_.give_back(std::move(buffer));
   if (!checksums) co_return std::move(checksums).error();
-  co_return PageBytes(blocks_.commit(std::move(fill), std::move(checksums).value()));
+  PageBytes kept(blocks_.commit(std::move(fill), std::move(checksums).value()));
+  tiers_.kept_in_memory(fetch->block);
+  co_return kept;
 }
 
 Task<PageBytes> PageFetcher::fetch_through(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store) {
@@ -154,35 +206,43 @@ Task<PageBytes> PageFetcher::fetch_through(std::shared_ptr<Fetch> fetch, std::sh
   page->room = std::move(room).value();
   page->bytes = std::make_unique_for_overwrite<std::byte[]>(length);
   const std::span<std::byte> into(page->bytes.get(), length);
-  Status got = co_await read(fetch, store, into);
+  Result<FetchedPage> got = co_await read(fetch, store, into);
   if (!got) co_return std::move(got).error();
-  std::function<Result<std::vector<std::uint32_t>>()> work = [into]() -> Result<std::vector<std::uint32_t>> {
+  const std::span<const std::byte> from = got->bytes;
+  std::function<Result<std::vector<std::uint32_t>>()> work = [into, from]() -> Result<std::vector<std::uint32_t>> {
+    // A page that is kept for its readers must not keep the whole of a ranged request.
+    if (from.data() != into.data()) std::memcpy(into.data(), from.data(), into.size());
     return chunk_checksums(into);
   };
   Result<std::vector<std::uint32_t>> checksums = co_await compute(work);
   if (!checksums) co_return std::move(checksums).error();
   page->checksums = std::move(checksums).value();
-  counters_.passed_through(length);
-  PageBytes passed;
-  passed.through_bytes_ = into;
-  passed.through_checksums_ = page->checksums;
-  passed.through_ = std::move(page);
-  co_return passed;
+  const std::span<const std::uint32_t> sums = page->checksums;
+  co_return PageBytes(std::move(page), into, sums, Kept::no);
 }
 
-Task<> PageFetcher::read(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store, std::span<std::byte> into) {
+Task<FetchedPage> PageFetcher::read(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store,
+                                    std::span<std::byte> into) {
   const BlockRef& block = fetch->block;
-  const std::uint64_t offset = block.start.value + std::uint64_t{fetch->page.value} * block.page_size_bytes;
   const TimePoint began = clock_.now();
-  const Deadline deadline = Deadline::after(clock_, options_.fetch_timeout);
-  Status got = co_await store->store->read(block.store_path, block.version, offset, into, deadline);
+  Result<FetchedPage> got = Error();
+  if (store->store->capabilities().preferred_read_bytes > block.page_size_bytes) {
+    got = co_await ranges_.read(store, block, fetch->page, into);
+  } else {
+    const std::uint64_t offset = block.start.value + std::uint64_t{fetch->page.value} * block.page_size_bytes;
+    const Deadline deadline = Deadline::after(clock_, options_.fetch_timeout);
+    Status read = co_await store->store->read(block.store_path, block.version, offset, into, deadline);
+    FetchedPage whole;
+    whole.bytes = into;
+    got = read ? Result<FetchedPage>(std::move(whole)) : std::move(read).error();
+  }
   if (!got) {
     counters_.fetch_failed();
     const std::string what = "reading page " + std::to_string(fetch->page.value) + " of " + block.store_path;
     co_return std::move(got).error().with_context(what);
   }
   counters_.fetched(into.size(), clock_.now() - began);
-  co_return ok();
+  co_return got;
 }
 
 Task<std::vector<std::uint32_t>> PageFetcher::compute(std::function<Result<std::vector<std::uint32_t>>()> work) {

@@ -1,4 +1,4 @@
-// Reads pages from the under-store, once for everyone who wants them at the same time.
+// Reads pages from a device or the under-store, once for everyone who wants them at the same time.
 //
 // A fetch belongs to the worker, not to the request that caused it: it goes on when its first reader leaves, and its
 // outcome, good or bad, reaches everyone who joined. A page that finds no room in the tier (all of it is leased, viewed
@@ -18,6 +18,9 @@
 #include "worker/attachments.h"
 #include "worker/fetch_buffers.h"
 #include "worker/metrics.h"
+#include "worker/page_bytes.h"
+#include "worker/range_reads.h"
+#include "worker/tiers.h"
 #include "worker/wait.h"
 
 #include <cstdint>
@@ -29,29 +32,6 @@
 
 namespace hearth::worker {
 
-// Bytes of one page with their checksums, in the tier or in a buffer beside it. They stay while this lives.
-class PageBytes {
- public:
-  PageBytes() = default;
-  explicit PageBytes(PageView view) : view_(std::move(view)) {}
-
-  std::span<const std::byte> bytes() const { return view_ ? view_.bytes() : through_bytes_; }
-  std::span<const std::uint32_t> chunk_checksums() const { return view_ ? view_.chunk_checksums() : through_checksums_; }
-  bool in_tier() const { return static_cast<bool>(view_); }
-
- private:
-  friend class PageFetcher;
-  PageView view_;
-  std::shared_ptr<const void> through_;  // shared by the readers that joined one fetch
-  std::span<const std::byte> through_bytes_;
-  std::span<const std::uint32_t> through_checksums_;
-};
-
-enum class Keep : std::uint8_t {
-  when_there_is_room,
-  never,     // the reader asked not to fill
-  required,  // loading: without room it fails with no_space
-};
 enum class Interest : std::uint8_t {
   reader,      // dropped if every reader left before its turn came
   background,  // worth doing for its own sake
@@ -59,6 +39,7 @@ enum class Interest : std::uint8_t {
 
 struct FetcherOptions {
   std::uint64_t through_bytes = 256ULL << 20;
+  std::uint64_t range_bytes = 256ULL << 20;  // buffers of ranged requests (range_reads.h)
   std::size_t idle_buffer_bytes = 32U << 20;
   std::size_t max_waiting = 4096;
   Duration fetch_timeout = std::chrono::seconds(30);
@@ -89,7 +70,7 @@ class PageFetcher {
     std::shared_ptr<Fetch> fetch_;  // shared by its task and everyone who joined
   };
 
-  PageFetcher(BlockStore& blocks, WorkerAttachments& attachments, BlockingPool& compute, TaskGroup& tasks, Clock& clock,
+  PageFetcher(BlockStore& blocks, Tiers& tiers, WorkerAttachments& attachments, BlockingPool& compute, TaskGroup& tasks, Clock& clock,
               WorkerCounters& counters, FetcherOptions options, FetcherEvents events);
 
   // Joins the fetch of that page, or starts one. The page is not resident (BlockStore::find came first).
@@ -113,13 +94,16 @@ class PageFetcher {
 
   Task<> run(std::shared_ptr<Fetch> fetch);
   Task<PageBytes> fetch_page(std::shared_ptr<Fetch> fetch);
+  Task<PageBytes> fetch_from_store(std::shared_ptr<Fetch> fetch);
+  Task<> keep_on_device(BlockRef block, PageIndex page, PageBytes bytes);
   Task<PageBytes> fetch_into_tier(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store, PageFill fill);
   Task<PageBytes> fetch_through(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store);
-  Task<> read(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store, std::span<std::byte> into);
+  Task<FetchedPage> read(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store, std::span<std::byte> into);
   Task<std::vector<std::uint32_t>> compute(std::function<Result<std::vector<std::uint32_t>>()> work);
 
   // Set once
   BlockStore& blocks_;
+  Tiers& tiers_;
   WorkerAttachments& attachments_;
   BlockingPool& compute_;
   TaskGroup& tasks_;
@@ -131,6 +115,7 @@ class PageFetcher {
   // Data thread only
   Admission through_;
   FetchBuffers buffers_;
+  RangeReads ranges_;
   std::unordered_map<Key, std::shared_ptr<Fetch>, KeyHash> fetches_;
 };
 

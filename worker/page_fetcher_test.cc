@@ -39,7 +39,7 @@ class PageFetching : public ::testing::Test {
     AttachmentLimits limits;
     limits.reads_at_once = reads_at_once;
     attachments_ = std::make_unique<WorkerAttachments>(
-        loop_.executor(), pool_, [this](const std::string&) { return open_store(); }, limits);
+        loop_.executor(), pool_, [this](const std::string&, const StoreOptions&) { return open_store(); }, limits);
     AttachedStore attached;
     attached.id = test_attachment;
     attached.uri = uri;
@@ -49,7 +49,9 @@ class PageFetching : public ::testing::Test {
     events.no_room = [this](std::uint64_t) { no_room_ += 1; };
     tasks_ = std::make_unique<TaskGroup>(loop_.executor(), clock_);
     readers_ = std::make_unique<TaskGroup>(loop_.executor(), clock_);
-    fetcher_ = std::make_unique<PageFetcher>(*blocks_, *attachments_, pool_, *tasks_, clock_, counters_, options,
+    TiersParts parts{loop_.executor(), clock_, *blocks_, pool_, *attachments_, counters_, [] {}};
+    tiers_ = std::make_unique<Tiers>(std::move(parts), NvmeOptions{}, open_disk, 1);
+    fetcher_ = std::make_unique<PageFetcher>(*blocks_, *tiers_, *attachments_, pool_, *tasks_, clock_, counters_, options,
                                              std::move(events));
   }
   void TearDown() override {
@@ -78,7 +80,7 @@ class PageFetching : public ::testing::Test {
   Task<> read(BlockRef block, std::uint64_t offset, std::uint64_t length, Deadline deadline, ReadOutcome* outcome) {
     PageRunOptions options;
     options.keep = keep_;
-    PageRun run(*blocks_, *fetcher_, counters_, block, offset, length, options);
+    PageRun run(*tiers_, *fetcher_, counters_, block, offset, length, options);
     while (!run.done()) {
       Result<PagePiece> piece = co_await run.next(deadline);
       if (!piece) {
@@ -112,6 +114,7 @@ class PageFetching : public ::testing::Test {
   std::unique_ptr<WorkerAttachments> attachments_;
   std::unique_ptr<TaskGroup> tasks_;
   std::unique_ptr<TaskGroup> readers_;
+  std::unique_ptr<Tiers> tiers_;
   std::unique_ptr<PageFetcher> fetcher_;
 };
 

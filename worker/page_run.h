@@ -11,14 +11,13 @@
 #include "tiering/block_store.h"
 #include "worker/metrics.h"
 #include "worker/page_fetcher.h"
+#include "worker/tiers.h"
 
 #include <cstdint>
 #include <deque>
 #include <optional>
 
 namespace hearth::worker {
-
-enum class Source : std::uint8_t { memory, store };
 
 // The part of a page that lies in the range.
 struct PagePiece {
@@ -28,7 +27,9 @@ struct PagePiece {
   Source source = Source::memory;
   PageBytes bytes;
 
-  std::span<const std::byte> data() const { return bytes.bytes().subspan(offset_in_page, length_bytes); }
+  std::span<const std::byte> data() const {
+    return bytes.bytes().subspan(offset_in_page - bytes.begin_in_page(), length_bytes);
+  }
   // CRC32C of data(), from the page's chunk checksums where it is whole chunks.
   std::uint32_t checksum() const;
 };
@@ -37,6 +38,7 @@ enum class Verify : std::uint8_t { yes, no };
 
 struct PageRunOptions {
   std::uint32_t window = 16;
+  std::uint32_t pages_per_read = 1;  // asked for together, so that they can be one request
   Keep keep = Keep::when_there_is_room;
   Interest interest = Interest::reader;
   Verify verify = Verify::yes;
@@ -45,7 +47,7 @@ struct PageRunOptions {
 class PageRun {
  public:
   // [offset, offset + length) lies in the block.
-  PageRun(BlockStore& blocks, PageFetcher& fetcher, WorkerCounters& counters, BlockRef block, std::uint64_t offset,
+  PageRun(Tiers& tiers, PageFetcher& fetcher, WorkerCounters& counters, BlockRef block, std::uint64_t offset,
           std::uint64_t length, PageRunOptions options);
 
   // Starts the first fetches; next() does it otherwise.
@@ -54,16 +56,22 @@ class PageRun {
   Task<PagePiece> next(Deadline deadline);
 
  private:
+  // A small piece of a page on a device is read by itself, not by way of the whole page.
+  enum class Part : std::uint8_t { whole, piece };
   struct Ahead {
     PageIndex page;
     std::optional<PageView> view;
-    PageFetcher::Ticket fetch;  // when there is no view
+    PageFetcher::Ticket fetch;  // when there is no view and no part to read
+    Part part = Part::whole;
   };
   Ahead look_up(PageIndex page);
   PagePiece piece_of(PageIndex page) const;
+  Task<PagePiece> next_piece(Deadline deadline);
+  Task<PagePiece> from_memory(Ahead ahead, Deadline deadline);
+  Task<PagePiece> fetched(Ahead ahead, Deadline deadline);
 
   // Set once
-  BlockStore& blocks_;
+  Tiers& tiers_;
   PageFetcher& fetcher_;
   WorkerCounters& counters_;
   BlockRef block_;

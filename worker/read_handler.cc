@@ -1,5 +1,6 @@
 #include "worker/read_handler.h"
 
+#include "common/block_wire.h"
 #include "proto/hearth.pb.h"
 #include "worker/page_run.h"
 #include "worker/wire.h"
@@ -28,7 +29,7 @@ ReadHandler::ReadHandler(Service& service) : service_(service), sequences_(servi
 Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
   proto::ReadRequest request;
   CO_CHECK_OK(parse_body(*call, request));
-  CO_TRY(block, block_ref_from(request.block()));
+  CO_TRY(block, block_from_wire(request.block()));
   CO_CHECK_OK(check_read(block, request));
   const Deadline deadline = bounded_deadline(service_, *call);
   Status admitted = co_await admit_block(service_, block, deadline);
@@ -38,8 +39,9 @@ Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
   const std::uint64_t length = request.length_bytes();
   PageRunOptions options;
   options.window = service_.options.fetch_parallelism;
+  options.pages_per_read = service_.attachments.pages_per_read(block.attachment);
   options.keep = request.no_fill() ? Keep::never : Keep::when_there_is_room;
-  PageRun run(service_.blocks, service_.fetcher, service_.counters, block, offset, length, options);
+  PageRun run(service_.tiers, service_.fetcher, service_.counters, block, offset, length, options);
   proto::ReadReply body;
   std::string small;
   std::uint64_t sent = 0;
@@ -67,11 +69,13 @@ Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
 
 void ReadHandler::read_ahead(const ServerCall& call, const BlockRef& block, std::uint64_t offset,
                              std::uint64_t length) {
-  const ReadaheadAdvice advice = sequences_.note(call.connection(), block, offset, length);
+  const ReadaheadAdvice advice = sequences_.note(call.connection(), block, offset, length,
+                                                 service_.attachments.pages_per_read(block.attachment));
+  if (advice.first == advice.end || !service_.tiers.fetches_ahead(block)) return;
   std::uint64_t idle = service_.attachments.idle_reads(block.attachment);
   std::uint32_t page = advice.first;
   for (; page < advice.end && idle > 0; ++page) {
-    if (service_.blocks.find(block, PageIndex{page})) continue;
+    if (service_.tiers.find(block, PageIndex{page}) || service_.tiers.on_device(block, PageIndex{page})) continue;
     // The ticket is dropped at once: the fetch is worth doing for its own sake.
     service_.fetcher.start(block, PageIndex{page}, Keep::required, Interest::background);
     idle -= 1;
@@ -83,6 +87,9 @@ void ReadHandler::count(Source source, std::uint64_t bytes, proto::ReadReply& re
   if (source == Source::memory) {
     reply.set_hit_bytes(reply.hit_bytes() + bytes);
     service_.counters.sent_from_memory(bytes);
+  } else if (source == Source::device) {
+    reply.set_hit_bytes(reply.hit_bytes() + bytes);
+    service_.counters.sent_from_device(bytes);
   } else {
     reply.set_miss_bytes(reply.miss_bytes() + bytes);
     service_.counters.sent_from_store(bytes);

@@ -24,8 +24,10 @@ class SequenceTracker {
  public:
   explicit SequenceTracker(std::uint32_t readahead_pages) : readahead_pages_(readahead_pages) {}
 
-  // A read of [offset, offset + length) of the block came in.
-  ReadaheadAdvice note(ConnectionId connection, const BlockRef& block, std::uint64_t offset, std::uint64_t length);
+  // A read of [offset, offset + length) of the block came in. Where `pages_per_read` pages are one request, that many
+  // are advised together, and further ahead.
+  ReadaheadAdvice note(ConnectionId connection, const BlockRef& block, std::uint64_t offset, std::uint64_t length,
+                       std::uint32_t pages_per_read = 1);
   // Pages before `end` were asked for; they will not be advised again while the reader goes on.
   void started(ConnectionId connection, const BlockId& block, std::uint32_t end);
   void forget(ConnectionId connection) { connections_.erase(connection); }

@@ -7,6 +7,7 @@
 #include "worker/attachments.h"
 #include "worker/metrics.h"
 #include "worker/page_fetcher.h"
+#include "worker/tiers.h"
 #include "worker/worker_options.h"
 
 #include <functional>
@@ -18,7 +19,7 @@ class MasterLink;
 struct Service {
   const WorkerOptions& options;
   Clock& clock;
-  BlockStore& blocks;
+  Tiers& tiers;
   WorkerAttachments& attachments;
   PageFetcher& fetcher;
   MasterLink& master;

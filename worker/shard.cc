@@ -5,6 +5,7 @@
 #include "worker/block_handlers.h"
 #include "worker/grant_handler.h"
 #include "worker/master_link.h"
+#include "worker/observe_handlers.h"
 #include "worker/read_handler.h"
 #include "worker/service.h"
 #include "worker/wire.h"
@@ -29,7 +30,8 @@ AttachmentLimits limits_of(const WorkerOptions& options) {
 
 Shard::Shard(ShardContext context, WorkerOptions options)
     : options_(std::move(options)), executor_(context.executor), clock_(context.clock), rng_(context.rng),
-      compute_pool_(context.compute_pool), id_{options_.worker_id}, transport_(std::move(context.transport)),
+      compute_pool_(context.compute_pool),
+      open_device_(context.open_device ? std::move(context.open_device) : open_disk), id_{options_.worker_id}, transport_(std::move(context.transport)),
       attachments_(executor_, context.store_pool, std::move(context.open_store), limits_of(options_)),
       background_(executor_, clock_), fetches_(executor_, clock_) {
   while (id_.value == 0) id_.value = rng_.next();
@@ -37,8 +39,13 @@ Shard::Shard(ShardContext context, WorkerOptions options)
 
 Shard::~Shard() = default;
 
-Status Shard::start() {
-  CHECK_OK(make_parts());
+Task<> Shard::start() {
+  CO_CHECK_OK(make_parts());
+  CO_CHECK_OK(co_await tiers_->start());
+  co_return listen();
+}
+
+Status Shard::listen() {
   serve_calls();
   TRY(listen, Address::parse(options_.listen));
   CHECK_OK(server_->listen(listen));
@@ -60,13 +67,20 @@ Status Shard::make_parts() {
   TRY(master_address, Address::parse(options_.master));
   TRY(blocks, BlockStore::open(options_.memory));
   blocks_ = std::move(blocks);
+  TiersParts parts{executor_, clock_, *blocks_, compute_pool_, attachments_, counters_,
+                   [this] { if (master_) master_->note_changes(); }};
+  tiers_ = std::make_unique<Tiers>(std::move(parts), options_.nvme, open_device_, id_.value);
   const RpcContext rpc{executor_, *transport_, clock_, RpcLimits{}};
   server_ = make_rpc_server(rpc);
 
   LinkSource source;
   source.describe = [this](proto::WorkerInfo& info) { describe(info); };
-  source.take_changes = [this] { return blocks_->take_changes(); };
-  source.all_blocks = [this] { return blocks_->all_blocks(); };
+  source.take_changes = [this] { return tiers_->take_changes(); };
+  source.all_blocks = [this] { return tiers_->all_blocks(); };
+  source.policy_changed = [this](std::shared_ptr<const policy::Policy> changed) {
+    policy_ = changed;
+    tiers_->set_policy(std::move(changed));
+  };
   master_ = std::make_unique<MasterLink>(options_, id_, make_rpc_channel(rpc, master_address), std::move(source),
                                          attachments_, background_, clock_, rng_, counters_);
 
@@ -77,14 +91,15 @@ Status Shard::make_parts() {
   FetcherEvents events;
   events.presence_changed = [this] { master_->note_changes(); };
   events.no_room = [this](std::uint64_t bytes) { grants_->recall(bytes); };
-  fetcher_ = std::make_unique<PageFetcher>(*blocks_, attachments_, compute_pool_, fetches_, clock_, counters_,
+  fetcher_ = std::make_unique<PageFetcher>(*blocks_, *tiers_, attachments_, compute_pool_, fetches_, clock_, counters_,
                                            fetching, std::move(events));
 
   service_ = std::unique_ptr<Service>(
-      new Service{options_, clock_, *blocks_, attachments_, *fetcher_, *master_, counters_});
+      new Service{options_, clock_, *tiers_, attachments_, *fetcher_, *master_, counters_});
   reads_ = std::make_unique<ReadHandler>(*service_);
   grants_ = std::make_unique<GrantHandler>(*service_, *server_);
   block_calls_ = std::make_unique<BlockHandlers>(*service_);
+  observe_calls_ = std::make_unique<ObserveHandlers>(*service_);
   return ok();
 }
 
@@ -100,6 +115,8 @@ void Shard::serve_calls() {
   on(Method::free_blocks, [this](Call call) { return block_calls_->free_blocks(std::move(call)); });
   on(Method::report_corrupt, [this](Call call) { return block_calls_->report_corrupt(std::move(call)); });
   on(Method::block_status, [this](Call call) { return block_calls_->block_status(std::move(call)); });
+  on(Method::whatif, [this](Call call) { return observe_calls_->whatif(std::move(call)); });
+  on(Method::trace, [this](Call call) { return observe_calls_->trace(std::move(call)); });
   on(Method::worker_status, [this](Call call) { return worker_status(std::move(call)); });
   server_->on_disconnect([this](ConnectionId connection) {
     reads_->disconnected(connection);
@@ -123,6 +140,8 @@ Task<> Shard::stop(Duration grace_period) {
   co_await background_.join();
   const Deadline fetched = Deadline::at(std::max(grace.when(), clock_.now()));
   Status ended = co_await end_fetches(fetched);
+  Status closed = co_await tiers_->stop(grace);
+  if (!closed) log_warn("devices_not_closed", {{"why", closed.error().to_string()}});
   log_info("worker_stopped", {{"worker", id_.value}});
   co_return ended;
 }
@@ -153,12 +172,19 @@ std::string Shard::advertised_address() const {
 
 void Shard::describe(proto::WorkerInfo& info) const {
   const MemoryTierStats tier = blocks_->stats();
+  std::uint64_t capacity_bytes = 0;
+  std::uint64_t used_bytes = 0;
+  for (const TierStatus& status : tiers_->status()) {
+    tier_to_wire(status, *info.add_tiers());
+    if (status.state != "absent") capacity_bytes += status.capacity_bytes;
+    used_bytes += status.used_bytes;
+  }
   info.set_worker_id(id_.value);
   info.set_host(options_.host);
   info.set_address(advertised_address());
   info.set_local_socket(options_.local_socket);
-  info.set_capacity_bytes(tier.capacity_bytes);
-  info.set_used_bytes(tier.resident_bytes + tier.orphaned_bytes);
+  info.set_capacity_bytes(capacity_bytes);
+  info.set_used_bytes(used_bytes);
   info.set_state(master_->draining() ? proto::WorkerInfo::DRAINING : proto::WorkerInfo::LIVE);
   info.set_version(options_.version);
   info.set_block_count(tier.blocks);
@@ -175,6 +201,7 @@ Task<ServerReply> Shard::worker_status(std::shared_ptr<ServerCall> call) {
   const MemoryTierStats tier = blocks_->stats();
   proto::WorkerStatusReply body;
   describe(*body.mutable_worker());
+  master_->describe_policy(*body.mutable_worker());
   body.set_resident_bytes(tier.resident_bytes);
   body.set_in_flight_bytes(tier.filling_bytes + fetcher_->through_bytes_in_use());
   body.set_evicted_bytes(tier.evicted_bytes);
@@ -199,6 +226,7 @@ ShardStatus Shard::status() const {
   ShardStatus status;
   if (!blocks_) return status;
   status.tier = blocks_->stats();
+  if (tiers_) status.tiers = tiers_->status();
   status.hit_bytes = counters_.hit_bytes();
   status.miss_bytes = counters_.miss_bytes();
   status.store_reads = counters_.store_reads();

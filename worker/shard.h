@@ -14,9 +14,11 @@
 #include "common/rng.h"
 #include "common/task_group.h"
 #include "tiering/block_store.h"
+#include "tiering/policy/policy.h"
 #include "worker/attachments.h"
 #include "worker/metrics.h"
 #include "worker/page_fetcher.h"
+#include "worker/tiers.h"
 #include "worker/worker_options.h"
 
 #include <cstdint>
@@ -33,6 +35,7 @@ namespace hearth::worker {
 class BlockHandlers;
 class GrantHandler;
 class MasterLink;
+class ObserveHandlers;
 class ReadHandler;
 struct Service;
 
@@ -43,12 +46,14 @@ struct ShardContext {
   BlockingPool& store_pool;
   BlockingPool& compute_pool;
   StoreOpener open_store;
+  DiskOpener open_device;  // empty: open_disk
   std::unique_ptr<Transport> transport;
 };
 
 // What Worker::status() shows.
 struct ShardStatus {
   MemoryTierStats tier;
+  std::vector<TierStatus> tiers;
   std::uint64_t hit_bytes = 0;
   std::uint64_t miss_bytes = 0;
   std::uint64_t store_reads = 0;
@@ -69,7 +74,7 @@ class Shard {
   Shard& operator=(const Shard&) = delete;
 
   // Listens and begins to look for the master. On failure, stop() is still to be awaited.
-  Status start();
+  Task<> start();
   // Tells the master, lets running calls end within `grace`, deregisters. deadline_exceeded: an under-store read
   // hangs; the shard cannot be destroyed and the process should end.
   Task<> stop(Duration grace);
@@ -77,6 +82,9 @@ class Shard {
   std::vector<Address> bound() const;
   ShardStatus status() const;
   BlockStore& blocks() { return *blocks_; }  // for tests
+  Tiers& tiers() { return *tiers_; }
+  // In force; never null.
+  const std::shared_ptr<const policy::Policy>& policy() const { return policy_; }
 
  private:
   void serve_calls();
@@ -85,6 +93,7 @@ class Shard {
   void describe(proto::WorkerInfo& info) const;
   std::string advertised_address() const;
   Status make_parts();
+  Status listen();
   Task<> end_fetches(Deadline deadline);
 
   // Set once
@@ -93,21 +102,25 @@ class Shard {
   Clock& clock_;
   Rng& rng_;
   BlockingPool& compute_pool_;
+  DiskOpener open_device_;
   WorkerId id_;
   std::unique_ptr<Transport> transport_;
   WorkerAttachments attachments_;
 
   // Data thread only; destroyed in reverse order
   WorkerCounters counters_;
+  std::shared_ptr<const policy::Policy> policy_ = std::make_shared<const policy::Policy>();  // shared with decisions under way
   TaskGroup background_;  // the master link and the gauges
   TaskGroup fetches_;
   std::unique_ptr<BlockStore> blocks_;
+  std::unique_ptr<Tiers> tiers_;
   std::unique_ptr<MasterLink> master_;
   std::unique_ptr<PageFetcher> fetcher_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<ReadHandler> reads_;
   std::unique_ptr<GrantHandler> grants_;
   std::unique_ptr<BlockHandlers> block_calls_;
+  std::unique_ptr<ObserveHandlers> observe_calls_;
   std::unique_ptr<RpcServer> server_;
 };
 

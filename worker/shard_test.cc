@@ -1,5 +1,6 @@
 #include "worker/shard.h"
 
+#include "common/block_wire.h"
 #include "common/crc32c.h"
 #include "worker/report.h"
 #include "worker/test_cluster.h"
@@ -26,7 +27,7 @@ class WorkerCalls : public Cluster {
  protected:
   proto::BlockStatus block_status(RpcChannel& channel, const BlockRef& block) {
     proto::BlockStatusRequest request;
-    block_ref_to(block, *request.add_blocks());
+    block_to_wire(block, *request.add_blocks());
     const Result<RpcReply> reply = call(channel, Method::block_status, request);
     proto::BlockStatusReply body;
     EXPECT_TRUE(reply && body.ParseFromString(reply->body) && body.blocks_size() == 1);
@@ -34,7 +35,7 @@ class WorkerCalls : public Cluster {
   }
   Status report_corrupt(RpcChannel& channel, const BlockRef& block) {
     proto::ReportCorruptRequest request;
-    block_ref_to(block, *request.mutable_block());
+    block_to_wire(block, *request.mutable_block());
     const Result<RpcReply> reply = call(channel, Method::report_corrupt, request);
     return reply ? ok() : Status(reply.error());
   }
@@ -156,6 +157,7 @@ TEST_F(WorkerCalls, LoadSaysWhenThereIsNoRoom) {
   WorkerOptions options = small_options();
   options.memory.capacity_bytes = 4 * test_page;
   start(options);
+  keep_memory_full();
   const auto channel = connect_local();
   const BlockRef held = file("held", 4 * test_page);
   ASSERT_TRUE(load(*channel, held));
@@ -253,6 +255,7 @@ TEST_F(WorkerCalls, LeasesAreAskedBackWhenTheTierIsFull) {
   WorkerOptions options = small_options();
   options.memory.capacity_bytes = 4 * test_page;
   start(options);
+  keep_memory_full();
   const auto channel = connect_local();
   std::vector<std::uint64_t> recalled;
   channel->on_notice([&recalled](Method method, const std::string& body) {
@@ -325,7 +328,7 @@ TEST_F(WorkerCalls, DrainingFinishesTheReadsThatRun) {
   const BlockRef block = file("a", 3 * test_page);
   const auto channel = connect_tcp();
   proto::ReadRequest request;
-  block_ref_to(block, *request.mutable_block());
+  block_to_wire(block, *request.mutable_block());
   request.set_length_bytes(block.length_bytes);
   std::vector<std::byte> bytes(block.length_bytes);
   Status read_status = Error(Code::internal, "not done");
@@ -352,7 +355,7 @@ TEST_F(WorkerCalls, AReadThatHangsInTheStoreDoesNotHoldUpTheStop) {
   const BlockRef block = file("a", test_page);
   const auto channel = connect_tcp();
   proto::ReadRequest request;
-  block_ref_to(block, *request.mutable_block());
+  block_to_wire(block, *request.mutable_block());
   request.set_length_bytes(test_page);
   std::vector<std::byte> bytes(test_page);
   Status read_status = ok();

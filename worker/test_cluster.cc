@@ -1,5 +1,6 @@
 #include "worker/test_cluster.h"
 
+#include "common/block_wire.h"
 #include "common/rng.h"
 #include "worker/report.h"
 #include "worker/wire.h"
@@ -89,13 +90,17 @@ void Cluster::start(WorkerOptions options) {
   directory_ = name;
   Status listening = master_.listen("127.0.0.1:0");
   ASSERT_TRUE(listening) << listening.error().message();
+  start_shard(std::move(options));
+}
+
+void Cluster::start_shard(WorkerOptions options) {
   options.master = master_.address();
   options.local_socket = directory_ + "/worker.sock";
-  auto opener = [this](const std::string&) { return Result<std::shared_ptr<UnderStore>>(store_); };
-  ShardContext context{loop_.executor(), real_clock(), system_rng(), pool_, pool_, opener,
+  auto opener = [this](const std::string&, const StoreOptions&) { return Result<std::shared_ptr<UnderStore>>(store_); };
+  ShardContext context{loop_.executor(), real_clock(), system_rng(), pool_, pool_, opener, open_device_,
                        make_socket_transport(loop_.executor())};
   shard_ = std::make_unique<Shard>(std::move(context), std::move(options));
-  Status started = shard_->start();
+  Status started = loop_.run(shard_->start());
   ASSERT_TRUE(started) << started.error().message();
   ASSERT_TRUE(loop_.work_until([&] { return shard_->status().registered; }));
 }
@@ -104,6 +109,12 @@ Status Cluster::stop_shard(Duration grace) {
   Status stopped = loop_.run(shard_->stop(grace));
   shard_.reset();
   return stopped;
+}
+
+void Cluster::use_policy(const std::string& text) {
+  auto parsed = policy::parse_policy(text, "test");
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  shard_->tiers().set_policy(std::make_shared<const policy::Policy>(*parsed));
 }
 
 void Cluster::TearDown() {
@@ -161,7 +172,7 @@ Result<RpcReply> Cluster::call(RpcChannel& channel, Method method, const google:
 
 ReadBytes Cluster::read(RpcChannel& channel, const BlockRef& block, std::uint64_t offset, std::uint64_t length) {
   proto::ReadRequest request;
-  block_ref_to(block, *request.mutable_block());
+  block_to_wire(block, *request.mutable_block());
   request.set_offset_bytes(offset);
   request.set_length_bytes(length);
   ReadBytes out;
@@ -188,13 +199,13 @@ bool Cluster::reads_right(RpcChannel& channel, const BlockRef& block) {
 Result<RpcReply> Cluster::grant(RpcChannel& channel, const BlockRef& block, std::span<std::byte> checksums) {
   std::vector<std::byte> room(checksums.empty() ? 4 * 4096 : 0);
   proto::GrantRequest request;
-  block_ref_to(block, *request.mutable_block());
+  block_to_wire(block, *request.mutable_block());
   return call(channel, Method::grant, request, checksums.empty() ? std::span<std::byte>(room) : checksums);
 }
 
 Status Cluster::load(RpcChannel& channel, const BlockRef& block) {
   proto::LoadRequest request;
-  block_ref_to(block, *request.mutable_block());
+  block_to_wire(block, *request.mutable_block());
   request.set_length_bytes(block.length_bytes);
   Result<RpcReply> reply = call(channel, Method::load, request);
   if (!reply) return std::move(reply).error();

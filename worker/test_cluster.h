@@ -51,6 +51,8 @@ class Cluster : public ::testing::Test {
  protected:
   void start(WorkerOptions options);
   void start() { start(small_options()); }
+  // Another one after stop_shard(), beside the same master and store.
+  void start_shard(WorkerOptions options);
   void TearDown() override;
   static WorkerOptions small_options();
 
@@ -68,6 +70,9 @@ class Cluster : public ::testing::Test {
   Result<RpcReply> grant(RpcChannel& channel, const BlockRef& block, std::span<std::byte> checksums = {});
   Status load(RpcChannel& channel, const BlockRef& block);
   Status stop_shard(Duration grace);
+  void use_policy(const std::string& text);
+  // No eviction ahead of need: tests of a few pages count them all.
+  void keep_memory_full() { use_policy("[tier.memory]\nhigh_watermark = \"100%\"\nlow_watermark = \"99%\"\n"); }
 
   Loop loop_;
   BlockingPool pool_{2, 65'536};
@@ -75,6 +80,7 @@ class Cluster : public ::testing::Test {
   TestMaster master_{loop_};
   std::shared_ptr<OracleStore> store_ = std::make_shared<OracleStore>(loop_.executor(), "sim://one");
   std::string directory_;
+  DiskOpener open_device_;  // set before start() for tests with devices
   std::unique_ptr<Shard> shard_;
 };
 

@@ -49,21 +49,30 @@ Status OracleStore::check(const std::string& path, const std::string& version) c
 
 Task<> OracleStore::read(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into,
                          Deadline deadline) {
+  ReadOptions none;
+  Status done = co_await read_with(std::move(path), std::move(version), offset, into, none, deadline);
+  co_return done;
+}
+
+Task<> OracleStore::read_with(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into,
+                              ReadOptions options, Deadline deadline) {
   static_cast<void>(deadline);
   reads_ += 1;
   reads_at_[offset] += 1;
   in_flight_ += 1;
   most_in_flight_ = std::max(most_in_flight_, in_flight_);
-  Status done = co_await read_gated(std::move(path), std::move(version), offset, into);
+  Status done = co_await read_gated(std::move(path), std::move(version), offset, into, std::move(options));
   in_flight_ -= 1;
   co_return done;
 }
 
-Task<> OracleStore::read_gated(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into) {
+Task<> OracleStore::read_gated(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into,
+                               ReadOptions options) {
   CO_CHECK_OK(check(path, version));
   const std::uint64_t seed = seed_of(path, version);
   const std::size_t half = into.size() / 2;
   oracle_fill(into.first(half), seed, 0, offset);
+  if (options.progress) options.progress(half);
   const std::shared_ptr<Event> gate = gate_;
   while (gate && !gate->is_set()) {
     Status waited = co_await Event::wait(gate);

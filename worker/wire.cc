@@ -1,5 +1,7 @@
 #include "worker/wire.h"
 
+#include "worker/tiers.h"
+
 #include "common/net/method.h"
 #include "proto/hearth.pb.h"
 
@@ -7,41 +9,21 @@
 
 namespace hearth::worker {
 
-Result<BlockRef> block_ref_from(const proto::BlockRef& message) {
-  BlockRef block;
-  block.id = BlockId{message.id_high(), message.id_low()};
-  block.attachment = AttachmentId{message.attachment()};
-  block.store_path = message.store_path();
-  block.version = message.version();
-  block.start = FileOffset{message.start_bytes()};
-  block.length_bytes = message.length_bytes();
-  block.page_size_bytes = message.page_size_bytes();
-  const std::string which = "block " + block.id.to_hex();
-  if (block.length_bytes == 0 || block.length_bytes > max_block_size_bytes) {
-    return Error(Code::invalid_argument, which + " has a length of " + std::to_string(block.length_bytes) +
-                                             " bytes; a block has 1 to " + std::to_string(max_block_size_bytes));
-  }
-  if (block.start.value > UINT64_MAX - block.length_bytes) {
-    return Error(Code::invalid_argument, which + " begins at " + std::to_string(block.start.value) +
-                                             ", beyond any file; resolve the path again");
-  }
-  const std::uint32_t page = block.page_size_bytes;
-  if (page < checksum_chunk_bytes || page > max_page_size_bytes || page % checksum_chunk_bytes != 0) {
-    return Error(Code::invalid_argument, which + " has pages of " + std::to_string(page) +
-                                             " bytes; they are multiples of 64 KiB up to 16 MiB");
-  }
-  return block;
-}
-
-void block_ref_to(const BlockRef& block, proto::BlockRef& message) {
-  message.set_id_high(block.id.high);
-  message.set_id_low(block.id.low);
-  message.set_attachment(block.attachment.value);
-  message.set_store_path(block.store_path);
-  message.set_version(block.version);
-  message.set_start_bytes(block.start.value);
-  message.set_length_bytes(block.length_bytes);
-  message.set_page_size_bytes(block.page_size_bytes);
+void tier_to_wire(const TierStatus& tier, proto::TierInfo& message) {
+  message.set_name(tier.name);
+  message.set_directory(tier.directory);
+  message.set_capacity_bytes(tier.capacity_bytes);
+  message.set_used_bytes(tier.used_bytes);
+  message.set_block_count(tier.blocks);
+  message.set_state(tier.state);
+  message.set_reason(tier.reason);
+  message.set_engine(tier.engine);
+  message.set_fallback_reason(tier.fallback_reason);
+  message.set_read_bytes(tier.device.read_bytes);
+  message.set_written_bytes(tier.device.written_bytes);
+  message.set_evicted_bytes(tier.device.evicted_bytes);
+  message.set_corrupt_pages(tier.device.corrupt_pages);
+  message.set_unverified_pages(tier.device.unverified_pages);
 }
 
 Status parse_body(const ServerCall& call, google::protobuf::MessageLite& into) {

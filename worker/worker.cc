@@ -1,5 +1,6 @@
 #include "worker/worker.h"
 
+#include "common/http/http.h"
 #include "common/io_thread.h"
 #include "common/log.h"
 #include "understore/store_factory.h"
@@ -25,7 +26,7 @@ Status check_options(const WorkerOptions& options) {
   if (options.fetch_parallelism == 0 || options.blocking_threads == 0) {
     return Error(Code::invalid_argument, "fetch_parallelism and blocking_threads are at least 1");
   }
-  if (options.through_bytes < worker::max_page_size_bytes) {
+  if (options.through_bytes < max_page_size_bytes) {
     return Error(Code::invalid_argument, "through_bytes is at least one page of the largest size, 16MiB");
   }
   return ok();
@@ -58,6 +59,7 @@ struct Worker::Parts {
   IoThread thread{"hearth-worker"};
   BlockingPool store_pool;
   BlockingPool compute_pool;
+  std::unique_ptr<HttpClient> http;  // of the stores that speak it; has no thread before the first request
   std::unique_ptr<worker::Shard> shard;  // made, used and destroyed on the thread
   worker::ShardStatus last_status;
 };
@@ -73,8 +75,10 @@ Result<std::unique_ptr<Worker>> Worker::start(WorkerOptions options, WorkerDepen
   Rng& rng = dependencies.rng != nullptr ? *dependencies.rng : system_rng();
   auto opener = dependencies.open_store;
   if (!opener) {
-    opener = [](const std::string& uri, BlockingPool& pool, Clock& time) {
-      return open_under_store(uri, StoreContext{pool, time});
+    made.http = make_http_client(HttpClientOptions(), clock);
+    opener = [http = made.http.get()](const std::string& uri, const StoreOptions& store_options, BlockingPool& pool, Clock& time) {
+      const StoreContext context{.pool = pool, .clock = time, .http = http};
+      return open_under_store(uri, store_options, context);
     };
   }
   auto transport = dependencies.make_transport;
@@ -82,15 +86,17 @@ Result<std::unique_ptr<Worker>> Worker::start(WorkerOptions options, WorkerDepen
 
   std::unique_ptr<Worker> worker(new Worker(std::move(parts)));
   std::function<Status()> begin = [&] {
-    auto open = [opener, &made, &clock](const std::string& uri) { return opener(uri, made.store_pool, clock); };
+    auto open = [opener, &made, &clock](const std::string& uri, const StoreOptions& store_options) {
+      return opener(uri, store_options, made.store_pool, clock);
+    };
     const Executor executor = made.thread.executor();
-    worker::ShardContext context{executor, clock, rng, made.store_pool, made.compute_pool, open, transport(executor)};
+    worker::ShardContext context{executor, clock, rng, made.store_pool, made.compute_pool, open, dependencies.open_device, transport(executor)};
     made.shard = std::make_unique<worker::Shard>(std::move(context), options);
-    Status started = made.shard->start();
-    if (started) worker->bound_ = made.shard->bound();
-    return started;
+    return ok();
   };
-  CHECK_OK(made.on_thread(begin));  // on failure the destructor stops what had begun
+  CHECK_OK(made.on_thread(begin));
+  CHECK_OK(made.thread.run_sync(made.shard->start()));  // on failure the destructor stops what had begun
+  worker->bound_ = made.shard->bound();
   return worker;
 }
 

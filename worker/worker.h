@@ -27,7 +27,8 @@ struct WorkerDependencies {
   Clock* clock = nullptr;
   Rng* rng = nullptr;
   std::function<std::unique_ptr<Transport>(Executor)> make_transport;
-  std::function<Result<std::shared_ptr<UnderStore>>(const std::string& uri, BlockingPool&, Clock&)> open_store;
+  std::function<Result<std::shared_ptr<UnderStore>>(const std::string& uri, const StoreOptions&, BlockingPool&, Clock&)> open_store;
+  worker::DiskOpener open_device;
 };
 
 class Worker {

@@ -3,13 +3,32 @@
 
 #include "common/clock.h"
 #include "tiering/block_store.h"
+#include "tiering/nvme/disk_tier.h"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace hearth {
+
+struct NvmeDeviceOptions {
+  std::string directory;             // on the device, this worker's alone
+  std::uint64_t capacity_bytes = 0;  // 0 = 90 % of the file system
+};
+
+// The tiers below memory; none by default.
+struct NvmeOptions {
+  std::vector<NvmeDeviceOptions> devices;
+  DiskOptions::Engine engine = DiskOptions::Engine::automatic;
+  std::uint32_t queue_depth = 256;
+  std::uint64_t scrub_bytes_per_second = 16ULL << 20;
+  IfUnreadable if_unreadable = IfUnreadable::refuse;
+  // Virtual and shared devices answer late now and then without being ill.
+  DeviceHealthOptions health{.suspect_floor = std::chrono::milliseconds(20), .fence_floor = std::chrono::milliseconds(100)};
+  bool lock = true;                  // false: simulated devices, which have no place for a lock file
+};
 
 struct WorkerOptions {
   std::string master;                       // host:port
@@ -22,6 +41,7 @@ struct WorkerOptions {
   std::string metrics_address;              // told to whoever asks for the status
   std::uint64_t worker_id = 0;              // 0 = random
   MemoryTierOptions memory;
+  NvmeOptions nvme;
 
   // Threads that may block in an under-store. One hung store takes at most fetch_parallelism of them, and never
   // more than half.

@@ -3,6 +3,8 @@
 #include "cli/commands/local_uri.h"
 #include "common/units.h"
 
+#include <hearth/access_check.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <climits>
@@ -33,9 +35,19 @@ void write_attachment(JsonWriter& json, const AttachmentStatus& attachment) {
   json.number("page_size_bytes", std::uint64_t{attachment.options.page_size_bytes});
   json.text("placement", placement_name(attachment.options.placement));
   json.text("serve_stale", stale_name(attachment.options.serve_stale));
+  json.begin_object("store_options");
+  for (const auto& [name, value] : attachment.options.store_options) json.bytes(name, value);
+  json.end();
 }
 
-AttachmentOptions options_of(const Invocation& words) {
+// "endpoint=http://127.0.0.1:9000 region=eu", or "-".
+std::string options_in_words(const AttachmentOptions& options) {
+  std::string out;
+  for (const auto& [name, value] : options.store_options) out += (out.empty() ? "" : " ") + name + "=" + printable(value);
+  return out.empty() ? "-" : out;
+}
+
+Result<AttachmentOptions> options_of(const Invocation& words) {
   AttachmentOptions options;
   options.metadata_ttl = std::chrono::duration_cast<std::chrono::milliseconds>(*words.duration("metadata-ttl"));
   options.block_size_bytes = *words.size_bytes("block-size");
@@ -43,7 +55,42 @@ AttachmentOptions options_of(const Invocation& words) {
   if (words.text("placement") == "hash") options.placement = AttachmentOptions::Placement::hash;
   if (words.text("serve-stale") == "until_ttl") options.serve_stale = AttachmentOptions::ServeStale::until_ttl;
   if (words.text("serve-stale") == "never") options.serve_stale = AttachmentOptions::ServeStale::never;
+  for (const std::string& given : words.all("option")) {
+    const std::size_t equals = given.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return Error(Code::invalid_argument, "--option=" + printable(given) + " is not NAME=VALUE; write it like --option=region=eu-central-1");
+    }
+    const bool is_new = options.store_options.emplace(given.substr(0, equals), given.substr(equals + 1)).second;
+    if (!is_new) return Error(Code::invalid_argument, "--option=" + printable(given.substr(0, equals)) + " was given twice; give it once");
+  }
   return options;
+}
+
+constexpr std::chrono::seconds dry_run_timeout{30};
+
+// The failure is the command's own, so that its exit code and sentence are those of the step.
+Result<Exit> prove_access(Context& context, const std::string& uri, const AttachmentOptions& options) {
+  const std::vector<AccessStepReport> steps = check_access(uri, options, dry_run_timeout);
+  Output& out = context.out();
+  if (out.is_json()) {
+    out.json().begin_array("steps");
+    for (const AccessStepReport& step : steps) {
+      out.json().begin_object();
+      out.json().text("step", step.name);
+      out.json().text("code", name(step.code));
+      out.json().text("message", step.message);
+      out.json().number("took_us", step.took_us);
+      out.json().end();
+    }
+    out.json().end();
+  }
+  for (const AccessStepReport& step : steps) {
+    if (step.code != Code::ok) return Error(step.code, "step " + step.name + " failed: " + step.message);
+    out.line("ok  " + step.name + std::string(step.name.size() < 12 ? 12 - step.name.size() : 1, ' ') + step.message + " (" +
+             human_duration(std::chrono::microseconds(step.took_us)) + ")");
+  }
+  out.line("access to " + uri + " works from this host; nothing was attached");
+  return Exit::done;
 }
 
 }  // namespace
@@ -60,8 +107,10 @@ Result<std::string> uri_of(std::string_view text) {
 
 Result<Exit> run_attach(Context& context) {
   TRY(uri, uri_of(context.arguments()[1]));
+  TRY(options, options_of(context.words()));
+  if (context.words().has("dry-run")) return prove_access(context, uri, options);
   TRY(client, context.connect());
-  TRY(attachment, client.attach(tidy_path(context.arguments()[0]), uri, options_of(context.words())));
+  TRY(attachment, client.attach(tidy_path(context.arguments()[0]), uri, options));
   if (context.out().is_json()) write_attachment(context.out().json(), attachment);
   context.out().line("attached " + attachment.uri + " at " + attachment.path);
   return Exit::done;
@@ -94,11 +143,12 @@ Result<Exit> run_attachments(Context& context) {
     out.remark("nothing is attached; bind a directory with `hearth attach /data DIR`");
     return Exit::done;
   }
-  TextTable table({"PATH", "URI", "TTL", "BLOCK", "PAGE", "PLACEMENT", "STALE"}, "llrrrll");
+  TextTable table({"PATH", "URI", "TTL", "BLOCK", "PAGE", "PLACEMENT", "STALE", "OPTIONS"}, "llrrrlll");
   for (const AttachmentStatus& attachment : all) {
     table.add({printable(attachment.path), printable(attachment.uri), exact_duration(attachment.options.metadata_ttl),
                exact_size({attachment.options.block_size_bytes}), exact_size({attachment.options.page_size_bytes}),
-               std::string(placement_name(attachment.options.placement)), std::string(stale_name(attachment.options.serve_stale))});
+               std::string(placement_name(attachment.options.placement)), std::string(stale_name(attachment.options.serve_stale)),
+               options_in_words(attachment.options)});
   }
   table.print(out);
   return Exit::done;

@@ -19,6 +19,7 @@ Result<Exit> run_load(Context& context);
 Result<Exit> run_free(Context& context);
 Result<Exit> run_locate(Context& context);
 Result<Exit> run_explain(Context& context);
+Result<Exit> run_policy(Context& context);
 Result<Exit> run_report(Context& context);
 Result<Exit> run_workers(Context& context);
 Result<Exit> run_doctor(Context& context);

@@ -44,6 +44,24 @@ void check_local_socket(const WorkerStatus& worker, std::vector<Check>& checks) 
   checks.push_back({what, Verdict::good, "reachable: short-circuit reads are possible", ""});
 }
 
+// A device in trouble costs speed, not reads; it is told all the same.
+void check_tier(const WorkerStatus& worker, const TierStatus& tier, std::vector<Check>& checks) {
+  if (tier.directory.empty()) return;
+  const std::string name = tier.name + " of " + worker.address;
+  if (tier.state != "healthy") {
+    checks.push_back({name, Verdict::problem, tier.state + ": " + tier.reason,
+                      "look at the device and at " + printable(tier.directory) + " on " + worker.host + "; it comes back by itself"});
+    return;
+  }
+  if (!tier.fallback_reason.empty()) {
+    checks.push_back({name, Verdict::warning, tier.engine + ": " + tier.fallback_reason,
+                      "allow it to the worker, or live with more CPU per read"});
+    return;
+  }
+  checks.push_back({name, Verdict::good, human_size(tier.used_bytes) + " of " + human_size(tier.capacity_bytes) + " in " +
+                                             printable(tier.directory) + " (" + tier.engine + ")", ""});
+}
+
 void check_workers(const std::vector<WorkerStatus>& workers, std::vector<Check>& checks) {
   std::size_t live = 0;
   for (const WorkerStatus& worker : workers) {
@@ -56,11 +74,14 @@ void check_workers(const std::vector<WorkerStatus>& workers, std::vector<Check>&
     }
     check_version("worker " + worker.address, worker.version, checks);
     check_local_socket(worker, checks);
+    for (const TierStatus& tier : worker.tiers) check_tier(worker, tier, checks);
     const std::uint64_t available = available_memory_bytes();
     const bool is_here = ::access(worker.local_socket.c_str(), F_OK) == 0;
-    if (is_here && available > 0 && worker.capacity_bytes > available + worker.used_bytes) {
+    const std::uint64_t capacity = worker.tiers.empty() ? worker.capacity_bytes : worker.tiers.front().capacity_bytes;
+    const std::uint64_t used = worker.tiers.empty() ? worker.used_bytes : worker.tiers.front().used_bytes;
+    if (is_here && available > 0 && capacity > available + used) {
       checks.push_back({"memory tier of " + worker.address, Verdict::problem,
-                        human_size(worker.capacity_bytes) + " configured, " + human_size(available + worker.used_bytes) + " available on this host",
+                        human_size(capacity) + " configured, " + human_size(available + used) + " available on this host",
                         "lower memory.capacity of the worker (or hearth up --memory)"});
     }
   }

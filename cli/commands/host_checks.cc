@@ -1,5 +1,6 @@
 #include "cli/commands/host_checks.h"
 
+#include "cli/daemon/process.h"
 #include "common/fd.h"
 #include "common/units.h"
 
@@ -7,7 +8,6 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -27,6 +28,8 @@ namespace hearth::cli {
 namespace {
 
 constexpr std::uint64_t wanted_open_files = 65536;
+constexpr std::uint64_t wanted_mappings = 262'144;
+constexpr std::uint64_t enough_blocks = wanted_open_files / 2;
 constexpr int statfs_patience_ms = 2000;
 
 std::string read_whole(const char* path) {
@@ -98,15 +101,11 @@ Check check_huge_pages() {
           "echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled"};
 }
 
-Check check_open_files() {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  if (::geteuid() == 0) return {"open files", Verdict::good, "root raises its own limit", ""};
-  if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= wanted_open_files) {
-    return {"open files", Verdict::good, "limit " + (limit.rlim_max == RLIM_INFINITY ? std::string("none") : std::to_string(limit.rlim_max)), ""};
-  }
-  return {"open files", Verdict::warning, "hard limit " + std::to_string(limit.rlim_max) + "; each cached block takes a descriptor",
-          "raise it to " + std::to_string(wanted_open_files) + " (LimitNOFILE= of the unit, or /etc/security/limits.conf)"};
+// Of a worker that this user would start here.
+BlockLimits own_block_limits() {
+  BlockLimits limits = read_block_limits(OpenFilesLimit::hard);
+  if (::geteuid() == 0) limits.open_files = std::max<std::uint64_t>(limits.open_files, max_open_files);  // root raises its own
+  return limits;
 }
 
 Check check_clock() {
@@ -205,12 +204,29 @@ Check check_fuse() {
     return {"/dev/fuse", Verdict::problem, "absent: no mount is possible", "modprobe fuse; in a container start it with --device /dev/fuse --cap-add SYS_ADMIN"};
   }
   if (fd < 0) {
-    return {"/dev/fuse", Verdict::problem, std::string("cannot be opened: ") + std::strerror(error_number), "run as root, or give this user access to /dev/fuse"};
+    // fusermount3 opens it with the rights of its user, so that a user without them cannot mount either.
+    return {"/dev/fuse", Verdict::problem, std::string("cannot be opened: ") + std::strerror(error_number),
+            ::geteuid() == 0 ? "in a container start it with --device /dev/fuse --cap-add SYS_ADMIN"
+                             : "run as root, or give this user access to it (chmod 666 /dev/fuse, as udev does)"};
   }
   if (::geteuid() != 0 && !in_path("fusermount3")) {
-    return {"fusermount3", Verdict::problem, "not installed; a user who is not root cannot mount without it", "apt-get install fuse3"};
+    return {"fusermount3", Verdict::problem, "not in PATH; a user who is not root cannot mount without it", "apt-get install fuse3"};
   }
   return {"/dev/fuse", Verdict::good, "usable", ""};
+}
+
+Check check_block_limits(const BlockLimits& limits) {
+  const std::string files = limits.open_files == UINT64_MAX ? "no limit of" : std::to_string(limits.open_files);
+  const std::string finding = "a worker can share " + std::to_string(limits.shareable_blocks()) + " blocks with clients at once (" + files +
+                              " open files, half of them; vm.max_map_count " + std::to_string(limits.mappings) + ", three quarters)";
+  const bool few_files = limits.by_open_files() < limits.by_mappings();
+  const std::string remedy =
+      few_files ? "for more, raise the limit of open files to " + std::to_string(std::max(wanted_open_files, limits.by_mappings() * 2)) +
+                      " (LimitNOFILE= of the unit, or /etc/security/limits.conf)"
+                : "for more: sysctl -w vm.max_map_count=" + std::to_string(std::max(wanted_mappings, limits.mappings * 4)) +
+                      " (and a line in /etc/sysctl.d)";
+  const bool enough = limits.shareable_blocks() >= enough_blocks;
+  return {"shareable blocks", enough ? Verdict::good : Verdict::warning, finding, remedy};
 }
 
 void check_host(const std::string& mountpoint, std::vector<Check>& checks) {
@@ -222,7 +238,7 @@ void check_host(const std::string& mountpoint, std::vector<Check>& checks) {
   }
   checks.push_back(check_passthrough());
   checks.push_back(check_huge_pages());
-  checks.push_back(check_open_files());
+  checks.push_back(check_block_limits(own_block_limits()));
   checks.push_back(check_clock());
   bool seen = mountpoint.empty();
   for (const HearthMount& mount : hearth_mounts_here()) {

@@ -1,6 +1,8 @@
 // What can be seen of this host without asking the cluster.
 #pragma once
 
+#include "common/block_limits.h"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -35,6 +37,9 @@ KernelVersion parse_kernel_version(std::string_view release);
 std::string chosen_word(std::string_view setting);
 
 std::uint64_t available_memory_bytes();
+
+// How many blocks a worker can share under these limits, and how to have more.
+Check check_block_limits(const BlockLimits& limits);
 
 // All checks of this host; `mountpoint` may be "".
 void check_host(const std::string& mountpoint, std::vector<Check>& checks);

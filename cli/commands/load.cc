@@ -4,6 +4,7 @@
 #include "common/units.h"
 
 #include <algorithm>
+#include <atomic>
 
 namespace hearth::cli {
 namespace {
@@ -26,6 +27,32 @@ Status load_file(const Client& client, const TreeEntry& entry, Progress& progres
   return ok();
 }
 
+// What the workers hold of these trees now. Later files may have pushed earlier ones out.
+std::uint64_t resident_bytes(const Client& client, TreeJob job, ProgressStyle style) {
+  std::atomic<std::uint64_t> resident{0};
+  Progress progress("checking", style);
+  job.on_file = [&](const TreeEntry& entry) -> Status {
+    TRY(file, client.open(entry.path));
+    TRY(bytes, file.resident_bytes());
+    resident += bytes;
+    progress.add_bytes(file.status().length_bytes);
+    return ok();
+  };
+  (void)run_tree_job(client, job, progress);  // a file that cannot be asked about holds nothing
+  progress.stop();
+  return resident;
+}
+
+std::string capacity_now(const Client& client) {
+  std::uint64_t capacity = 0;
+  const auto workers = client.workers();
+  if (!workers) return "the workers";
+  for (const WorkerStatus& worker : *workers) {
+    if (worker.state != "lost") capacity += worker.capacity_bytes;
+  }
+  return "the workers (" + human_size(capacity) + " in all)";
+}
+
 // All of it failed: then the command failed, with the first reason.
 Result<Exit> exit_of(const TreeResult& result) {
   if (result.failed == 0) return Exit::done;
@@ -46,10 +73,14 @@ Result<Exit> run_load(Context& context) {
   const TreeResult result = run_tree_job(client, job, progress);
   progress.stop();
   const ProgressFigures figures = progress.figures();
+  const std::uint64_t resident =
+      figures.done_bytes == 0 ? 0 : std::min(resident_bytes(client, job, progress_style(context)), figures.done_bytes);
+  const std::uint64_t pushed_out = figures.done_bytes - resident;
   const double seconds = std::chrono::duration<double>(figures.elapsed).count();
   if (out.is_json()) {
     out.json().number("files", result.files);
     out.json().number("bytes", figures.done_bytes);
+    out.json().number("resident_bytes", resident);
     out.json().number("skipped_files", result.skipped);
     out.json().number("duration_seconds", seconds);
   } else if (result.files > 0 || result.failed == 0) {
@@ -58,8 +89,14 @@ Result<Exit> run_load(Context& context) {
              (result.skipped > 0 ? "; skipped " + std::to_string(result.skipped) + " links and special files" : "") +
              (result.failed > 0 ? "; " + std::to_string(result.failed) + " failed" : ""));
   }
+  if (pushed_out > 0 && !out.is_json()) {
+    out.complaint(Error(Code::no_space, "of these " + human_size(figures.done_bytes) + " only " + human_size(resident) +
+                                            " are cached now: what came later pushed out what came first, because " + capacity_now(client) +
+                                            " hold no more; make worker.memory.capacity larger, or load less"));
+  }
   auto ended = exit_of(result);
   if (ended || out.is_json()) report_failures(out, result);
+  if (ended && *ended == Exit::done && pushed_out > 0) return Exit::partly;
   return ended;
 }
 

@@ -1,5 +1,6 @@
 // report, workers, locate, explain.
 #include "cli/commands/commands.h"
+#include "cli/commands/policy.h"
 #include "common/units.h"
 
 #include <algorithm>
@@ -18,10 +19,43 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
 // The share of what workers sent that they did not have to fetch for it. Loads and readahead are fetched too.
 std::string saved(std::uint64_t fetched, std::uint64_t served) { return percent(served - std::min(fetched, served), served); }
 
-std::string hex_id(std::uint64_t id) {
-  char text[24];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(id));
-  return text;
+void write_tier(JsonWriter& json, const TierStatus& tier) {
+  json.text("name", tier.name);
+  json.bytes("directory", tier.directory);
+  json.text("state", tier.state);
+  json.text("reason", tier.reason);
+  json.text("engine", tier.engine);
+  json.text("fallback_reason", tier.fallback_reason);
+  json.number("capacity_bytes", tier.capacity_bytes);
+  json.number("used_bytes", tier.used_bytes);
+  json.number("block_count", tier.block_count);
+  json.number("read_bytes", tier.read_bytes);
+  json.number("written_bytes", tier.written_bytes);
+  json.number("evicted_bytes", tier.evicted_bytes);
+  json.number("corrupt_pages", tier.corrupt_pages);
+  json.number("unverified_pages", tier.unverified_pages);
+}
+
+// Nothing when memory is all there is: the line of the worker says it.
+void print_tiers(Output& out, const std::vector<WorkerStatus>& workers) {
+  TextTable table({"WORKER", "TIER", "STATE", "CAPACITY", "USED", "", "READ", "WRITTEN", "ENGINE", "DIRECTORY"}, "lllrrrrrll");
+  std::vector<std::string> troubles;
+  bool any_device = false;
+  for (const WorkerStatus& worker : workers) {
+    if (worker.tiers.size() < 2) continue;
+    any_device = true;
+    for (const TierStatus& tier : worker.tiers) {
+      const bool device = !tier.directory.empty();
+      table.add({hex_id(worker.id), tier.name, tier.state, human_size(tier.capacity_bytes), human_size(tier.used_bytes),
+                 percent(tier.used_bytes, tier.capacity_bytes), device ? human_size(tier.read_bytes) : "",
+                 device ? human_size(tier.written_bytes) : "", tier.engine, printable(tier.directory)});
+      if (!tier.reason.empty()) troubles.push_back(tier.name + " of " + hex_id(worker.id) + ": " + tier.reason);
+    }
+  }
+  if (!any_device) return;
+  out.line("");
+  table.print(out);
+  for (const std::string& trouble : troubles) out.line(trouble);
 }
 
 void write_worker(JsonWriter& json, const WorkerStatus& worker) {
@@ -40,6 +74,13 @@ void write_worker(JsonWriter& json, const WorkerStatus& worker) {
   json.number("fetched_bytes", worker.fetched_bytes);
   json.number("fetches", worker.fetches);
   json.number("since_heartbeat_ms", static_cast<std::int64_t>(worker.since_heartbeat.count()));
+  json.begin_array("tiers");
+  for (const TierStatus& tier : worker.tiers) {
+    json.begin_object();
+    write_tier(json, tier);
+    json.end();
+  }
+  json.end();
 }
 
 void print_workers(Output& out, const std::vector<WorkerStatus>& workers) {
@@ -55,6 +96,7 @@ void print_workers(Output& out, const std::vector<WorkerStatus>& workers) {
                human_duration(worker.since_heartbeat) + " ago"});
   }
   table.print(out);
+  print_tiers(out, workers);
 }
 
 void write_workers(JsonWriter& json, const std::vector<WorkerStatus>& workers) {
@@ -139,6 +181,20 @@ void print_blocks(Output& out, const std::vector<BlockPlacement>& blocks) {
 const AttachmentStatus* attachment_of(const std::vector<AttachmentStatus>& all, const FileStatus& status) {
   for (const AttachmentStatus& attachment : all) if (attachment.id == status.attachment) return &attachment;
   return nullptr;
+}
+
+// The rule that stands behind most of what is done with the file; `hearth policy explain` has every attribute.
+std::string policy_text(const Result<FileDecision>& decided) {
+  if (!decided) return "can not be told: " + decided.error().message();
+  const policy::Decision& decision = decided->decision;
+  const policy::Source& source = decision.source(policy::Attribute::tier);
+  const std::string tier = policy::explain(decision).front().value;
+  std::string text = "tier " + tier + " by " + decided_by(source);
+  if (decision.first_rule != policy::no_rule) {
+    const policy::RuleName& rule = decided->policy.rules()[decision.first_rule];
+    text += "; first rule that matches: '" + printable(rule.name) + "', line " + std::to_string(rule.line);
+  }
+  return text + "; policy version " + std::to_string(decided->version);
 }
 
 std::uint64_t resident_bytes(const BlockPlacement& block) {
@@ -229,6 +285,7 @@ Result<Exit> run_explain(Context& context) {
     blocks = std::move(found);
   }
   const AttachmentStatus* attachment = attachment_of(attachments, status);
+  const Result<FileDecision> decided = decide_for(client, path, status);
   std::uint64_t resident = 0;
   for (const BlockPlacement& block : blocks) resident += resident_bytes(block);
   Output& out = context.out();
@@ -241,6 +298,9 @@ Result<Exit> run_explain(Context& context) {
       out.json().bytes("attachment_uri", attachment->uri);
     }
     out.json().number("resident_bytes", resident);
+    out.json().begin_object("policy");
+    if (decided) write_decision(out.json(), decided->version, decided->decision);
+    out.json().end();
     write_blocks(out.json(), blocks);
     return Exit::done;
   }
@@ -251,6 +311,7 @@ Result<Exit> run_explain(Context& context) {
            (status.served_stale ? "  (the under-store does not answer: last known state)" : ""));
   out.line("  believed for   " + human_duration(status.ttl) + " more, then the under-store is asked again");
   if (status.type != EntryType::regular) return Exit::done;
+  out.line("  policy         " + policy_text(decided));
   out.line("  cached         " + human_size(resident) + " of " + human_size(status.length_bytes) + " (" + percent(resident, status.length_bytes) +
            ") in " + std::to_string(blocks.size()) + (blocks.size() == 1 ? " block" : " blocks"));
   if (blocks.empty()) return Exit::done;

@@ -2,6 +2,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/host_checks.h"
 #include "cli/commands/local_uri.h"
+#include "cli/commands/policy.h"
 #include "cli/daemon/version.h"
 #include "cli/up/up.h"
 
@@ -80,6 +81,18 @@ Result<UpPlan> plan_of(Context& context) {
   if (words.has("mount")) {
     TRY(mountpoint, absolute_directory(words.text("mount"), "the mount point"));
     plan.mountpoint = std::move(mountpoint);
+  }
+  for (const std::string& given : words.all("nvme")) {
+    TRY(directory, absolute_directory(given, "the directory of the NVMe tier"));
+    plan.nvme.push_back(std::move(directory));
+  }
+  if (words.has("nvme-capacity")) plan.nvme_capacity = {*words.size_bytes("nvme-capacity")};
+  if (words.has("policy")) {
+    plan.policy_file = words.text("policy");
+    TRY(text, read_policy_text(plan.policy_file));
+    const auto parsed = policy::parse_policy(text, plan.policy_file);
+    if (!parsed) return parsed.error();
+    plan.policy_text = std::move(text);
   }
   TRY(attachments, attachments_of(context));
   plan.attachments = std::move(attachments);

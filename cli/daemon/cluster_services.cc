@@ -48,6 +48,13 @@ WorkerOptions worker_options(const WorkerConfig& config, const std::string& metr
   options.memory.grant_max_fraction = config.memory.grant_max_percent / 100.0;
   options.memory.private_below_bytes = ClientOptions().grant_min_bytes;  // what no client asks a grant for
   options.memory.pool_bytes = config.memory.pool.bytes;
+  for (const std::string& directory : config.nvme.directories) {
+    options.nvme.devices.push_back({.directory = directory, .capacity_bytes = config.nvme.capacity.bytes});
+  }
+  options.nvme.engine = config.nvme.engine;
+  options.nvme.queue_depth = config.nvme.queue_depth;
+  options.nvme.scrub_bytes_per_second = config.nvme.scrub_per_second.bytes;
+  options.nvme.if_unreadable = config.nvme.if_unreadable;
   options.fetch_parallelism = config.fetch_parallelism;
   options.readahead_pages = config.readahead_pages;
   options.fetch_timeout = config.fetch_timeout;
@@ -63,6 +70,9 @@ Result<std::unique_ptr<Service>> start_master(const MasterConfig& config) {
   options.store_deadline = config.store_deadline;
   options.rocksdb_cache_bytes = config.metadata_cache.bytes;
   options.max_inodes = config.max_inodes;
+  options.policy_file = config.policy_file;
+  options.events_listen = config.events_listen;
+  options.events_token_file = config.events_token_file;
   options.version = build_version();
   TRY(master, Master::start(options));
   return std::unique_ptr<Service>(std::make_unique<MasterService>(std::move(master)));

@@ -10,6 +10,7 @@
 #include "common/units.h"
 #include "fuse/mount.h"
 #include "tiering/block_store.h"
+#include "tiering/nvme/disk_tier.h"
 
 #include <string>
 #include <vector>
@@ -50,6 +51,9 @@ struct MasterConfig {
   Duration store_deadline = std::chrono::seconds(10);
   ByteSize metadata_cache = 256_MiB;
   std::uint64_t max_inodes = 200'000'000;
+  std::string policy_file;
+  std::string events_listen;
+  std::string events_token_file;
 
   template <class V>
   void describe(V& v) {
@@ -60,6 +64,9 @@ struct MasterConfig {
     v.field("store_deadline", store_deadline, {.help = "Of one question about metadata to an under-store.", .min = std::chrono::milliseconds(100), .max = std::chrono::hours(1)});
     v.field("metadata_cache", metadata_cache, {.help = "Memory for metadata read from disk.", .min = 1_MiB, .max = ByteSize{1ULL << 46}});
     v.field("max_inodes", max_inodes, {.help = "Names kept; beyond it, metadata not asked for lately is dropped.", .min = 1000, .max = 10'000'000'000});
+    v.field("policy_file", policy_file, {.help = "Policy for the first start: applied when the cluster has none yet. Later ones are applied with `hearth policy apply`."});
+    v.field("events_listen", events_listen, {.help = "host:port where object stores post event notifications (POST /v1/events/s3); empty takes none."});
+    v.field("events_token_file", events_token_file, {.help = "File with the token, of 16 characters or more, that senders of events must give."});
   }
 };
 
@@ -78,6 +85,25 @@ struct MemoryConfig {
   }
 };
 
+struct NvmeConfig {
+  std::vector<std::string> directories;
+  ByteSize capacity{};
+  DiskOptions::Engine engine = DiskOptions::Engine::automatic;
+  std::uint32_t queue_depth = 256;
+  ByteSize scrub_per_second{16ULL << 20};
+  IfUnreadable if_unreadable = IfUnreadable::refuse;
+
+  template <class V>
+  void describe(V& v) {
+    v.field("directories", directories, {.help = "One for each device (XFS or ext4), this worker's alone; none is no NVMe tier. Data survives restarts."});
+    v.field("capacity", capacity, {.help = "Bytes of each device; 0B takes 90 % of its file system.", .max = ByteSize{1ULL << 50}});
+    v.choice("engine", engine, {{"auto", DiskOptions::Engine::automatic}, {"io_uring", DiskOptions::Engine::io_uring}, {"threads", DiskOptions::Engine::threads}}, {.help = "How devices are read; auto takes io_uring where the machine allows it."});
+    v.field("queue_depth", queue_depth, {.help = "Operations in flight at each device.", .min = 1, .max = 4096});
+    v.field("scrub_per_second", scrub_per_second, {.help = "Bytes of each device compared with their checksums in the background; 0B is none.", .max = ByteSize{1ULL << 34}});
+    v.choice("if_unreadable", if_unreadable, {{"refuse", IfUnreadable::refuse}, {"rebuild", IfUnreadable::rebuild}}, {.help = "When a directory holds an index of another version or a damaged one: do not start, or start empty."});
+  }
+};
+
 struct WorkerConfig {
   std::string master = "127.0.0.1:19800";
   std::string listen = "127.0.0.1:19801";
@@ -89,6 +115,7 @@ struct WorkerConfig {
   Duration fetch_timeout = std::chrono::seconds(30);
   Duration drain_grace = std::chrono::seconds(10);
   MemoryConfig memory;
+  NvmeConfig nvme;
 
   template <class V>
   void describe(V& v) {
@@ -102,6 +129,7 @@ struct WorkerConfig {
     v.field("fetch_timeout", fetch_timeout, {.help = "Of one read of the under-store.", .min = std::chrono::milliseconds(100), .max = std::chrono::hours(1)});
     v.field("drain_grace", drain_grace, {.help = "How long running reads may end after SIGTERM.", .min = std::chrono::seconds(0), .max = std::chrono::hours(1)});
     v.section("memory", memory, "The memory tier.");
+    v.section("nvme", nvme, "The tier on NVMe devices, below memory.");
   }
 };
 
@@ -110,6 +138,7 @@ struct MountConfig {
   std::string subtree = "/";
   std::string options;
   ByteSize max_mapped = 8_GiB;
+  std::uint32_t connections_per_worker = 2;
   Duration read_deadline = std::chrono::seconds(30);
 
   template <class V>
@@ -118,6 +147,7 @@ struct MountConfig {
     v.field("subtree", subtree, {.help = "The part of the namespace that is mounted."});
     v.field("options", options, {.help = "Mount options as in fstab, with commas between them."});
     v.field("max_mapped", max_mapped, {.help = "Cached blocks kept mapped at once.", .min = 1_MiB, .max = ByteSize{1ULL << 46}});
+    v.field("connections_per_worker", connections_per_worker, {.help = "To each worker of another host: one for small calls, the others for large reads. More where the network limits a single connection.", .min = 1, .max = 64});
     v.field("read_deadline", read_deadline, {.help = "Of one read, with retries elsewhere.", .min = std::chrono::milliseconds(100), .max = std::chrono::hours(1)});
   }
 };

@@ -92,8 +92,6 @@ Status redirect_standard(const std::string& log_file) {
 
 }  // namespace
 
-constexpr rlim_t max_open_files = 1U << 20;  // the default of fs.nr_open
-
 std::string_view build_version() { return HEARTH_VERSION; }
 
 void prepare_process() {

@@ -15,6 +15,8 @@
 
 namespace hearth::cli {
 
+inline constexpr std::uint64_t max_open_files = 1U << 20;  // the default of fs.nr_open
+
 // umask 077, SIGPIPE ignored, RLIMIT_NOFILE raised to its hard limit.
 void prepare_process();
 

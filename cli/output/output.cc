@@ -10,6 +10,8 @@
 #include <cstring>
 #include <mutex>
 
+#include <array>
+
 namespace hearth::cli {
 namespace {
 
@@ -132,6 +134,12 @@ std::string printable(std::string_view name) {
     out += escaped;
   }
   return out;
+}
+
+std::string hex_id(std::uint64_t id) {
+  std::array<char, 17> text{};
+  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(id));
+  return text.data();
 }
 
 }  // namespace hearth::cli

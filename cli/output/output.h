@@ -44,6 +44,8 @@ class Output {
 
 // Writes all of `bytes` to standard output. A reader that went away ends the process quietly, as other
 // tools do; any other failure is remembered for Output::finish().
+// An id of a worker or a cluster: 16 hex digits.
+std::string hex_id(std::uint64_t id);
 void write_stdout(std::string_view bytes);
 
 // Columns with two spaces between them; `right` names the columns that are numbers.

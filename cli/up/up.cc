@@ -35,6 +35,7 @@ class Up {
     options.master = state_.master;
     TRY(client, Client::connect(options));
     CHECK_OK(wait_for_worker(client));
+    CHECK_OK(apply_policy(client));
     CHECK_OK(attach_all(client));
     CHECK_OK(start_mount_if_possible());
     state_.pid = ::getpid();
@@ -79,6 +80,8 @@ class Up {
     worker.listen = at(plan_.port == 0 ? 0 : plan_.port + 1U);
     worker.local_socket = up_runtime_dir() + "/worker-" + std::to_string(::getpid()) + ".sock";
     worker.memory.capacity = plan_.memory;
+    worker.nvme.directories = plan_.nvme;
+    worker.nvme.capacity = plan_.nvme_capacity;
     worker.drain_grace = std::chrono::seconds(5);
     TRY(started_worker, start_worker(worker, state_.metrics));
     worker_ = std::move(started_worker);
@@ -98,6 +101,12 @@ class Up {
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
+  }
+
+  Status apply_policy(const Client& client) {
+    if (plan_.policy_file.empty()) return ok();
+    auto applied = client.apply_policy(plan_.policy_text, {.by = "hearth up", .comment = "--policy=" + plan_.policy_file});
+    return applied ? ok() : Status(std::move(applied).error().with_context("--policy=" + plan_.policy_file));
   }
 
   Status attach_all(const Client& client) {

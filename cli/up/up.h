@@ -25,9 +25,13 @@ struct UpPlan {
   std::string metrics;
   std::uint16_t port = 19800;
   ByteSize memory{1ULL << 30};
+  std::vector<std::string> nvme;  // directories of NVMe tiers
+  ByteSize nvme_capacity{};       // of each; 0 = 90 % of its file system
   std::chrono::milliseconds metadata_ttl{1000};
   LogLevel log_level = LogLevel::warn;
   std::vector<std::pair<std::string, std::string>> attachments;  // path, URI
+  std::string policy_file;  // "" = whatever was in force
+  std::string policy_text;
 };
 
 // The directories of `plan` made, its lock taken. Fails: busy (another one runs there), permission_denied.

@@ -71,6 +71,11 @@ Result<std::uint64_t> File::load(std::uint64_t offset, std::uint64_t length) con
   return impl_->client().wait(impl_->client().load(impl_, offset, length));
 }
 
+Result<std::uint64_t> File::resident_bytes() const {
+  if (!impl_) return closed_file();
+  return impl_->client().wait(impl_->client().resident_bytes(impl_));
+}
+
 // ---- Client
 
 Result<Client> Client::connect(const ClientOptions& options) {
@@ -157,6 +162,30 @@ Result<Client::Freed> Client::free(std::string_view path, bool recursive) const 
 }
 
 Result<MasterStatus> Client::master_status() const { return impl_->wait(impl_->master_status()); }
+
+Result<PolicyVersion> Client::policy(std::uint64_t version) const { return impl_->wait(impl_->policy(version)); }
+
+Result<std::vector<PolicyVersion>> Client::policies() const { return impl_->wait(impl_->policies()); }
+
+Result<PolicyApplied> Client::apply_policy(std::string_view text, const PolicyChange& change) const {
+  return impl_->wait(impl_->apply_policy(std::string(text), change, ClientImpl::PolicyApply::now));
+}
+
+Result<PolicyApplied> Client::check_policy(std::string_view text) const {
+  return impl_->wait(impl_->apply_policy(std::string(text), {}, ClientImpl::PolicyApply::dry_run));
+}
+
+Result<std::vector<WorkerWhatIf>> Client::what_if(std::uint64_t memory_step_bytes, std::uint64_t nvme_step_bytes) const {
+  return impl_->wait(impl_->what_if(memory_step_bytes, nvme_step_bytes));
+}
+
+Status Client::start_trace(const TracePlan& plan) const { return impl_->wait(impl_->start_trace(plan)); }
+
+Result<std::vector<WorkerTrace>> Client::stop_trace() const { return impl_->wait(impl_->stop_trace()); }
+
+Result<PolicyVersion> Client::roll_policy_back(std::uint64_t version, const PolicyChange& change) const {
+  return impl_->wait(impl_->roll_policy_back(version, change));
+}
 
 void Client::forget(std::string_view path) const {
   if (impl_->usable()) impl_->resolver().forget(path);

@@ -39,6 +39,7 @@ ClientImpl::Parts::Parts(ClientImpl& client, Address address)
       master(std::make_shared<client::MasterLink>(
           RpcContext{client.io_->executor(), *transport, client.clock_, RpcLimits{}}, client.clock_, std::move(address))),
       peers(RpcContext{client.io_->executor(), *transport, client.clock_, RpcLimits{}}, master,
+            client.options_.connections_per_worker,
             client::Peers::Events{
                 .recalled = [&client](WorkerId worker, std::vector<std::uint64_t> leases) { client.grants_->recall(worker, leases); },
                 .lost = [&client](WorkerId worker, std::uint64_t connection) { client.grants_->drop_connection(worker, connection); }}),
@@ -132,6 +133,10 @@ Task<> ClientImpl::read(std::shared_ptr<FileImpl> file, std::span<std::byte> int
 
 Task<std::uint64_t> ClientImpl::load(std::shared_ptr<FileImpl> file, std::uint64_t offset, std::uint64_t length) {
   return parts_->engine.load(std::move(file), offset, length);
+}
+
+Task<std::uint64_t> ClientImpl::resident_bytes(std::shared_ptr<FileImpl> file) {
+  return parts_->engine.resident_bytes(std::move(file));
 }
 
 void ClientImpl::read_ahead(std::shared_ptr<FileImpl> file, std::uint64_t position) {

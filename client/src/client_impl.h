@@ -58,6 +58,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Task<> obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block);
   Task<> read(std::shared_ptr<FileImpl> file, std::span<std::byte> into, std::uint64_t offset);
   Task<std::uint64_t> load(std::shared_ptr<FileImpl> file, std::uint64_t offset, std::uint64_t length);
+  Task<std::uint64_t> resident_bytes(std::shared_ptr<FileImpl> file);
   void read_ahead(std::shared_ptr<FileImpl> file, std::uint64_t position);
   void report_corrupt(std::shared_ptr<FileImpl> file, std::size_t block, std::uint64_t block_offset, WorkerId worker);
 
@@ -72,8 +73,21 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Task<> detach(std::string path);
   Task<Client::Freed> free(std::string path, bool recursive);
   Task<MasterStatus> master_status();
+  // policy_calls.cc
+  enum class PolicyApply : std::uint8_t { now, dry_run };
+  Task<PolicyVersion> policy(std::uint64_t version);
+  Task<std::vector<PolicyVersion>> policies();
+  Task<PolicyApplied> apply_policy(std::string text, PolicyChange change, PolicyApply mode);
+  Task<PolicyVersion> roll_policy_back(std::uint64_t version, PolicyChange change);
+  // observe_calls.cc
+  Task<std::vector<WorkerWhatIf>> what_if(std::uint64_t memory_step_bytes, std::uint64_t nvme_step_bytes);
+  Task<> start_trace(TracePlan plan);
+  Task<std::vector<WorkerTrace>> stop_trace();
 
  private:
+  Task<std::vector<WorkerStatus>> live_workers();
+  Task<RpcReply> ask_worker(WorkerStatus worker, Method method, std::string body, google::protobuf::MessageLite* reply,
+                            std::span<std::byte> into);
   // Lives and dies on the io thread.
   struct Parts {
     Parts(ClientImpl& client, Address master);

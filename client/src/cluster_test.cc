@@ -123,6 +123,25 @@ TEST_F(ClusterTest, WarmReadsComeFromSharedMemoryAlone) {
   EXPECT_EQ(client.counters().worker_hit_bytes + client.counters().worker_miss_bytes, 0U);
 }
 
+TEST_F(ClusterTest, ResidentBytesAreWhatTheWorkersHoldNow) {
+  start({.workers = 2});
+  cluster_->write_file("a", (4 << 20) + 5);
+  cluster_->write_file("empty", 0);
+  const Client client = connect();
+  auto file = client.open("/data/a");
+  ASSERT_TRUE(file);
+  EXPECT_EQ(*file->resident_bytes(), 0U);
+  ASSERT_TRUE(file->load(1 << 20, 1 << 20));
+  EXPECT_EQ(*file->resident_bytes(), 1U << 20);
+  ASSERT_TRUE(file->load(0, UINT64_MAX));
+  EXPECT_EQ(*file->resident_bytes(), (4U << 20) + 5);
+  auto empty = client.open("/data/empty");
+  ASSERT_TRUE(empty);
+  EXPECT_EQ(*empty->resident_bytes(), 0U);
+  ASSERT_TRUE(client.free("/data/a", false));
+  EXPECT_EQ(*file->resident_bytes(), 0U);
+}
+
 TEST_F(ClusterTest, AMappedFileIsReadOnWhenMasterAndWorkerAreGone) {
   start({.workers = 1});
   cluster_->write_file("a", 4 << 20);

@@ -1,5 +1,6 @@
 #include "client/src/convert.h"
 
+#include "common/block_wire.h"
 #include "proto/hearth.pb.h"
 
 #include <algorithm>
@@ -14,18 +15,6 @@ EntryType to_type(proto::FileType type) {
     case proto::SYMLINK: return EntryType::symlink;
     default: return EntryType::other;
   }
-}
-
-BlockRef to_block(const proto::BlockRef& block) {
-  BlockRef out;
-  out.id = BlockId{.high = block.id_high(), .low = block.id_low()};
-  out.attachment = AttachmentId{block.attachment()};
-  out.store_path = block.store_path();
-  out.version = block.version();
-  out.start = FileOffset{block.start_bytes()};
-  out.length_bytes = block.length_bytes();
-  out.page_size_bytes = block.page_size_bytes();
-  return out;
 }
 
 // The blocks cover exactly the file, in order, and all but the last have the first one's length.
@@ -49,6 +38,7 @@ AttachmentOptions to_options(const proto::AttachmentOptions& options) {
   out.serve_stale = static_cast<AttachmentOptions::ServeStale>(options.serve_stale());
   out.placement = options.placement() == proto::AttachmentOptions::HASH ? AttachmentOptions::Placement::hash
                                                                         : AttachmentOptions::Placement::local_first;
+  for (const auto& [name, value] : options.store_options()) out.store_options[name] = value;
   return out;
 }
 
@@ -74,6 +64,25 @@ FileStatus to_status(const proto::FileInfo& info) {
   return out;
 }
 
+TierStatus to_tier(const proto::TierInfo& info) {
+  TierStatus out;
+  out.name = info.name();
+  out.directory = info.directory();
+  out.capacity_bytes = info.capacity_bytes();
+  out.used_bytes = info.used_bytes();
+  out.block_count = info.block_count();
+  out.state = info.state();
+  out.reason = info.reason();
+  out.engine = info.engine();
+  out.fallback_reason = info.fallback_reason();
+  out.read_bytes = info.read_bytes();
+  out.written_bytes = info.written_bytes();
+  out.evicted_bytes = info.evicted_bytes();
+  out.corrupt_pages = info.corrupt_pages();
+  out.unverified_pages = info.unverified_pages();
+  return out;
+}
+
 WorkerStatus to_worker(const proto::WorkerInfo& info) {
   WorkerStatus out;
   out.id = info.worker_id();
@@ -96,6 +105,9 @@ WorkerStatus to_worker(const proto::WorkerInfo& info) {
   out.version = info.version();
   out.fetched_bytes = info.fetched_bytes();
   out.fetches = info.fetches();
+  out.policy_version = info.policy_version();
+  out.policy_problem = info.policy_problem();
+  for (const proto::TierInfo& tier : info.tiers()) out.tiers.push_back(to_tier(tier));
   return out;
 }
 
@@ -115,17 +127,7 @@ void to_proto(const AttachmentOptions& options, proto::AttachmentOptions& out) {
   out.set_serve_stale(static_cast<proto::AttachmentOptions::ServeStale>(options.serve_stale));
   out.set_placement(options.placement == AttachmentOptions::Placement::hash ? proto::AttachmentOptions::HASH
                                                                            : proto::AttachmentOptions::LOCAL_FIRST);
-}
-
-void to_proto(const BlockRef& block, proto::BlockRef& out) {
-  out.set_id_high(block.id.high);
-  out.set_id_low(block.id.low);
-  out.set_attachment(block.attachment.value);
-  out.set_store_path(block.store_path);
-  out.set_version(block.version);
-  out.set_start_bytes(block.start.value);
-  out.set_length_bytes(block.length_bytes);
-  out.set_page_size_bytes(block.page_size_bytes);
+  for (const auto& [name, value] : options.store_options) (*out.mutable_store_options())[name] = value;
 }
 
 Result<Resolution> to_resolution(const std::string& path, const proto::ResolveReply& reply, TimePoint asked) {
@@ -133,7 +135,11 @@ Result<Resolution> to_resolution(const std::string& path, const proto::ResolveRe
   out.path = path;
   out.status = to_status(reply.info());
   out.blocks.reserve(static_cast<std::size_t>(reply.blocks_size()));
-  for (const auto& block : reply.blocks()) out.blocks.push_back(to_block(block));
+  for (const auto& message : reply.blocks()) {
+    Result<BlockRef> block = block_from_wire(message);
+    if (!block) return Error(Code::bad_frame, "the master's answer for " + path + " is not usable: " + block.error().message());
+    out.blocks.push_back(std::move(block).value());
+  }
   const bool regular = out.status.type == EntryType::regular;
   if (regular && !covers(out.blocks, out.status.length_bytes)) {
     return Error(Code::bad_frame, "the master's answer for " + path +
@@ -147,7 +153,9 @@ Result<Resolution> to_resolution(const std::string& path, const proto::ResolveRe
     }
   }
   out.store_uri = reply.store_uri();
-  out.placement = to_options(reply.options()).placement;
+  AttachmentOptions options = to_options(reply.options());
+  out.placement = options.placement;
+  out.store_options = std::move(options.store_options);
   out.worker_table_version = reply.worker_table_version();
   out.expires = asked + out.status.ttl;
   return out;

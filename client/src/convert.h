@@ -9,13 +9,13 @@
 #include "common/clock.h"
 #include "common/ids.h"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace hearth::proto {
 class FileInfo;
-class BlockRef;
 class WorkerInfo;
 class Attachment;
 class AttachmentOptions;
@@ -31,6 +31,7 @@ struct Resolution {
   std::vector<BlockRef> blocks;                   // contiguous from 0; all but the last of one length
   std::vector<std::vector<WorkerId>> locations;   // one per block
   std::string store_uri;
+  std::map<std::string, std::string> store_options;
   AttachmentOptions::Placement placement = AttachmentOptions::Placement::local_first;
   std::uint64_t worker_table_version = 0;
   TimePoint expires{};                            // counted from when the master was asked
@@ -41,7 +42,6 @@ FileStatus to_status(const proto::FileInfo& info);
 WorkerStatus to_worker(const proto::WorkerInfo& info);
 AttachmentStatus to_attachment(const proto::Attachment& attachment);
 void to_proto(const AttachmentOptions& options, proto::AttachmentOptions& out);
-void to_proto(const BlockRef& block, proto::BlockRef& out);
 Result<Resolution> to_resolution(const std::string& path, const proto::ResolveReply& reply, TimePoint asked);
 
 // ok, or invalid_argument with what is wrong: paths are absolute, without ".", ".." or empty components.

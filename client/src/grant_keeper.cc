@@ -2,6 +2,7 @@
 
 #include "client/src/convert.h"
 #include "client/src/file_impl.h"
+#include "common/block_wire.h"
 #include "common/log.h"
 #include "proto/hearth.pb.h"
 
@@ -96,7 +97,7 @@ GrantKeeper::GrantKeeper(const Clock& clock, TaskGroup& group, Peers& peers, Gra
 
 Task<std::shared_ptr<MappedGrant>> GrantKeeper::ask(BlockRef block, Reach worker, Deadline deadline) {
   proto::GrantRequest request;
-  to_proto(block, *request.mutable_block());
+  block_to_wire(block, *request.mutable_block());
   std::vector<std::byte> checksums((block.length_bytes + checksum_chunk_bytes - 1) / checksum_chunk_bytes * 4);
   RpcCall call;
   call.method = Method::grant;

@@ -2,6 +2,7 @@
 #include "client/src/client_impl.h"
 
 #include "client/src/convert.h"
+#include "common/block_wire.h"
 #include "proto/hearth.pb.h"
 
 #include <algorithm>
@@ -11,7 +12,7 @@ namespace hearth {
 // Asks `worker` about the blocks it is said to hold.
 Task<> ClientImpl::fill_in_replicas(std::vector<BlockRef> blocks, std::vector<BlockPlacement>* placements, WorkerStatus worker) {
   proto::BlockStatusRequest request;
-  for (const BlockRef& block : blocks) client::to_proto(block, *request.add_blocks());
+  for (const BlockRef& block : blocks) block_to_wire(block, *request.add_blocks());
   const auto reach = parts_->peers.reach(WorkerId{worker.id});
   if (!reach) co_return ok();
   RpcCall call;

@@ -3,6 +3,7 @@
 #include "client/src/convert.h"
 #include "client/src/placement.h"
 #include "common/log.h"
+#include "common/net/channel_pool.h"
 #include "proto/hearth.pb.h"
 
 #include <sys/stat.h>
@@ -32,8 +33,9 @@ bool socket_exists(const std::string& path) {
 }  // namespace
 
 
-Peers::Peers(RpcContext context, std::shared_ptr<MasterLink> master, Events events)
-    : context_(context), master_(std::move(master)), events_(std::move(events)), table_(std::make_shared<WorkerTable>()) {}
+Peers::Peers(RpcContext context, std::shared_ptr<MasterLink> master, std::uint32_t connections_per_worker, Events events)
+    : context_(context), master_(std::move(master)), connections_per_worker_(connections_per_worker),
+      events_(std::move(events)), table_(std::make_shared<WorkerTable>()) {}
 
 WorkerTablePtr Peers::table() const {
   std::lock_guard lock(table_mutex_);
@@ -218,7 +220,8 @@ std::optional<Reach> Peers::reach(WorkerId worker) {
       remote_.erase(worker);
       return std::nullopt;
     }
-    channel = make_rpc_channel(context_, std::move(address).value());
+    const ChannelPoolOptions pool{.max_connections = connections_per_worker_};
+    channel = make_channel_pool(context_, std::move(address).value(), pool);
     remote_address_[worker] = known->address;
   }
   return Reach{.worker = worker, .channel = channel, .local = false, .connection = 0};

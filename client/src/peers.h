@@ -1,7 +1,8 @@
 // The workers: who there is, how to reach each, which can be reached by a Unix socket of this host.
 //
 // Threads: confined to the io thread, but has_local() and table(), which any thread may ask.
-// Owns:    one channel per worker address and one per local socket that answered.
+// Owns:    a pool of connections per worker address, and one connection per local socket that answered (the leases of
+//          grants end with their connection).
 // Local:   a socket path says nothing by itself (every host may have the same one), so a worker is local
 //          when the socket at its path was reached and its process said it is that worker.
 // Suspicion: a worker that failed is passed over while others can serve, for 1 s at first, doubling to 30 s.
@@ -48,7 +49,7 @@ class Peers {
     std::function<void(WorkerId, std::vector<std::uint64_t> leases)> recalled;
     std::function<void(WorkerId, std::uint64_t connection)> lost;
   };
-  Peers(RpcContext context, std::shared_ptr<MasterLink> master, Events events);
+  Peers(RpcContext context, std::shared_ptr<MasterLink> master, std::uint32_t connections_per_worker, Events events);
 
   // Loads the table when there is none, when the master said that it changed, or when asked to. Never fails: without a
   // master the last table stays, and without any there are no workers.
@@ -99,6 +100,7 @@ class Peers {
 
   RpcContext context_;
   std::shared_ptr<MasterLink> master_;
+  std::uint32_t connections_per_worker_;
   Events events_;
 
   // Io thread only

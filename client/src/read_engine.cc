@@ -1,6 +1,7 @@
 #include "client/src/read_engine.h"
 
 #include "client/src/convert.h"
+#include "common/block_wire.h"
 #include "common/log.h"
 #include "proto/hearth.pb.h"
 
@@ -189,7 +190,7 @@ Task<> ReadEngine::try_worker(FilePtr file, Segment segment, WorkerId worker, De
   std::optional<Reach> reach = parts_.peers.reach(worker);
   if (!reach) co_return Error(Code::unavailable, "the worker is gone");
   proto::ReadRequest request;
-  to_proto(file->resolution().blocks[segment.block], *request.mutable_block());
+  block_to_wire(file->resolution().blocks[segment.block], *request.mutable_block());
   request.set_offset_bytes(segment.block_offset);
   request.set_length_bytes(segment.into.size());
   RpcCall call;
@@ -230,7 +231,8 @@ Task<> ReadEngine::try_store(FilePtr file, Segment segment, Deadline deadline) {
   const Resolution& resolution = file->resolution();
   const BlockRef& block = resolution.blocks[segment.block];
   const std::uint64_t offset = block.start.value + segment.block_offset;
-  Status status = co_await parts_.stores.read(resolution.store_uri, block.store_path, block.version, offset, segment.into, deadline);
+  StoreName store{.uri = resolution.store_uri, .options = resolution.store_options};
+  Status status = co_await parts_.stores.read(std::move(store), block.store_path, block.version, offset, segment.into, deadline);
   if (status) {
     parts_.counters.add(Counters::store_bytes, segment.into.size());
     co_return status;
@@ -274,7 +276,7 @@ Task<> ReadEngine::refresh_workers() {
 
 Task<> ReadEngine::locate(FilePtr file, std::size_t block) {
   proto::LocateRequest request;
-  to_proto(file->resolution().blocks[block], *request.add_blocks());
+  block_to_wire(file->resolution().blocks[block], *request.add_blocks());
   proto::LocateReply reply;
   std::string body = request.SerializeAsString();
   const Deadline deadline = Deadline::after(parts_.clock, seconds(1));
@@ -289,7 +291,7 @@ Task<> ReadEngine::locate(FilePtr file, std::size_t block) {
 
 Task<> ReadEngine::report_bad_location(FilePtr file, std::size_t block, WorkerId worker, Error why) {
   proto::BadLocationReport report;
-  to_proto(file->resolution().blocks[block], *report.mutable_block());
+  block_to_wire(file->resolution().blocks[block], *report.mutable_block());
   report.set_worker_id(worker.value);
   report.set_code(static_cast<std::uint32_t>(why.code()));
   report.set_why(why.message());
@@ -310,7 +312,7 @@ Task<> ReadEngine::send_corrupt_report(FilePtr file, std::size_t block, std::uin
   std::optional<Reach> reach = parts_.peers.reach(worker);
   if (!reach) co_return ok();
   proto::ReportCorruptRequest request;
-  to_proto(file->resolution().blocks[block], *request.mutable_block());
+  block_to_wire(file->resolution().blocks[block], *request.mutable_block());
   request.set_offset_bytes(block_offset);
   RpcCall call;
   call.method = Method::report_corrupt;

@@ -43,6 +43,8 @@ class ReadEngine {
   void read_ahead(FilePtr file, std::uint64_t position);
   // Asks workers to cache [offset, offset + length); the bytes that they then have.
   Task<std::uint64_t> load(FilePtr file, std::uint64_t offset, std::uint64_t length);
+  // What the workers hold of the file; see File::resident_bytes.
+  Task<std::uint64_t> resident_bytes(FilePtr file);
   // Tells the worker that granted the block that bytes of it are wrong.
   void report_corrupt(FilePtr file, std::size_t block, std::uint64_t block_offset, WorkerId worker);
 
@@ -65,6 +67,7 @@ class ReadEngine {
   Task<> try_store(FilePtr file, Segment segment, Deadline deadline);
   Task<> confirm_stale(FilePtr file, Error seen, Deadline deadline);
   Task<> fetch_chunk(FilePtr file, Readahead::ChunkPtr chunk);
+  Task<> ask_residency(FilePtr file, WorkerId worker, std::size_t first, std::vector<std::uint64_t>* held, Deadline deadline);
   Task<> load_range(FilePtr file, std::size_t block, std::uint64_t offset, std::uint64_t length, std::uint64_t* loaded);
   void note_failure(const FilePtr& file, const Segment& segment, WorkerId worker, const Error& error);
   void refresh_in_background(const FilePtr& file, std::size_t block);

@@ -1,5 +1,6 @@
 #include "client/src/testing_cluster.h"
 
+#include "common/block_wire.h"
 #include "common/crc32c.h"
 
 #include <fcntl.h>
@@ -12,19 +13,6 @@
 
 namespace hearth::client::testing {
 namespace {
-
-BlockId id_of(const proto::BlockRef& block) { return BlockId{block.id_high(), block.id_low()}; }
-
-void encode(const BlockRef& block, proto::BlockRef& out) {
-  out.set_id_high(block.id.high);
-  out.set_id_low(block.id.low);
-  out.set_attachment(block.attachment.value);
-  out.set_store_path(block.store_path);
-  out.set_version(block.version);
-  out.set_start_bytes(block.start.value);
-  out.set_length_bytes(block.length_bytes);
-  out.set_page_size_bytes(block.page_size_bytes);
-}
 
 UniqueFd sealed_memory(const std::string& content) {
   UniqueFd fd(::memfd_create("fake-block", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -179,7 +167,7 @@ void FakeWorker::recall_everything() {
 Result<ServerReply> FakeWorker::grant(const proto::GrantRequest& request) {
   std::lock_guard lock(mutex_);
   if (refusal_ != Code::ok) return Error(refusal_, "grants are refused here");
-  const auto found = blocks_.find(id_of(request.block()));
+  const auto found = blocks_.find(block_id_from_wire(request.block()));
   if (found == blocks_.end()) return Error(Code::not_found, "not cached");
   std::string content = found->second;
   ServerReply reply;
@@ -202,7 +190,7 @@ Task<ServerReply> FakeWorker::read(std::shared_ptr<ServerCall> call) {
   std::string bytes;
   {
     std::lock_guard lock(mutex_);
-    const auto found = blocks_.find(id_of(request.block()));
+    const auto found = blocks_.find(block_id_from_wire(request.block()));
     if (found != blocks_.end()) bytes = found->second.substr(request.offset_bytes(), request.length_bytes());
   }
   if (bytes.empty()) co_return Error(Code::unavailable, "this worker can not reach the store");
@@ -256,7 +244,7 @@ Task<ServerReply> FakeWorker::answer(std::shared_ptr<ServerCall> call) {
       std::lock_guard lock(mutex_);
       for (const auto& block : request.blocks()) {
         auto* status = body.add_blocks();
-        status->set_present(blocks_.contains(id_of(block)));
+        status->set_present(blocks_.contains(block_id_from_wire(block)));
         status->set_complete(status->present());
         status->set_tier("memory");
       }
@@ -328,7 +316,7 @@ Result<std::string> FakeMaster::resolve(const std::string& path) {
   reply.set_worker_table_version(table_version_);
   if (found->second.type == proto::REGULAR) {
     for (const BlockRef& block : blocks_of(path, found->second)) {
-      encode(block, *reply.add_blocks());
+      block_to_wire(block, *reply.add_blocks());
       auto* location = reply.add_locations();
       for (const auto id : holders_) location->add_worker_ids(id);
     }

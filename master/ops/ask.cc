@@ -1,6 +1,9 @@
 // Questions to under-stores about one path: asked once at a time, recorded in the namespace.
 #include "master/metadata_service.h"
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 namespace hearth::master {
 
 namespace {
@@ -40,8 +43,9 @@ std::shared_ptr<MetadataService::StatFlight> MetadataService::start_ask(Attachme
 Task<Inode> MetadataService::ask(Reader reader, std::string store_path) {
   for (;;) {
     const auto found = asks_.find({reader.attachment.id, store_path});
-    std::shared_ptr<StatFlight> flight =
-        found != asks_.end() ? found->second : start_ask(reader.attachment.id, store_path);
+    const bool useful =
+        found != asks_.end() && (!found->second->landed() || is_fresh(reader, found->second->started));
+    std::shared_ptr<StatFlight> flight = useful ? found->second : start_ask(reader.attachment.id, store_path);
     // A question put before this request's horizon may carry an answer that is too old: let it land, ask again.
     const bool recent = is_fresh(reader, flight->started);
     const Status waited = co_await board_.wait(flight, reader.deadline, "asking " + reader.attachment.uri);
@@ -55,7 +59,7 @@ Task<> MetadataService::run_ask(AttachmentId attachment, std::string store_path,
   Result<ObjectInfo> answer;
   const Result<AttachmentRow> row = still_attached(attachment);
   if (row) {
-    Result<std::shared_ptr<UnderStore>> store = co_await stores_.of(attachment, row->uri, deadline);
+    Result<std::shared_ptr<UnderStore>> store = co_await stores_.of(attachment, row->uri, row->settings.store_options, deadline);
     if (store) {
       answer = co_await (*store)->stat(store_path, deadline);
     } else {
@@ -64,10 +68,13 @@ Task<> MetadataService::run_ask(AttachmentId attachment, std::string store_path,
   } else {
     answer = row.error();
   }
-  asks_.erase({attachment, store_path});
   Result<Inode> recorded = record_answer(attachment, store_path, std::move(answer), flight->started);
   flight->land(std::move(recorded));
   kick_cleaner();
+  // Those who waited for the question before this one have their turn first: this answer is recent enough for them all.
+  co_await asio::post(asio::use_awaitable);
+  const auto mine = asks_.find({attachment, store_path});
+  if (mine != asks_.end() && mine->second == flight) asks_.erase(mine);
   co_return ok();
 }
 

@@ -9,9 +9,6 @@ namespace hearth::master {
 
 namespace {
 
-constexpr std::uint32_t min_page_size_bytes = 64U << 10;
-constexpr std::uint32_t max_page_size_bytes = 16U << 20;
-
 Status check_settings(const AttachmentSettings& settings) {
   if (settings.block_size_bytes < min_block_size_bytes || settings.block_size_bytes > max_block_size_bytes) {
     return Error(Code::invalid_argument, "a block size of " + std::to_string(settings.block_size_bytes) +
@@ -72,7 +69,7 @@ Task<AttachmentRow> MetadataService::attach(NamespacePath path, std::string uri,
                                                ": it or something above it is not a directory; choose another path");
     }
   }
-  CO_TRY(store, co_await stores_.open(uri, deadline));
+  CO_TRY(store, co_await stores_.open(uri, settings.store_options, deadline));
   const Moment asked = namespace_->next_moment(parts_.clock.now());
   CO_TRY(root, co_await probe_root(store, deadline));
   AttachmentRow wanted;

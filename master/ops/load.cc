@@ -77,7 +77,7 @@ Task<> MetadataService::run_load(AttachmentId attachment, std::string store_path
 Task<> MetadataService::load_directory(AttachmentId attachment, std::string store_path, InodeId directory) {
   const Deadline deadline = Deadline::after(parts_.clock, options_.store_deadline);
   CO_TRY(row, still_attached(attachment));
-  CO_TRY(store, co_await stores_.of(attachment, row.uri, deadline));
+  CO_TRY(store, co_await stores_.of(attachment, row.uri, row.settings.store_options, deadline));
   // The version of before the listing: a change while it runs makes the next comparison fail.
   const Moment asked = namespace_->next_moment(parts_.clock.now());
   Result<ObjectInfo> object = co_await store->stat(store_path, deadline);

@@ -28,7 +28,7 @@ class NamesHarness {
 
   void open() {
     const MetadataService::Parts parts{context_.get_executor(), clock, *meta_, sync_pool_, store_pool_,
-                                       [this](const std::string& uri) { return find_store(uri); }};
+                                       [this](const std::string& uri, const StoreOptions& store_options) { return find_store(uri, store_options); }};
     service_ = std::move(*MetadataService::open(parts, options, 99));
   }
   void close() {
@@ -106,8 +106,8 @@ class NamesHarness {
   MetadataOptions options;
 
  private:
-  Result<std::shared_ptr<UnderStore>> find_store(const std::string& uri) {
-    if (opener_) return opener_(uri);
+  Result<std::shared_ptr<UnderStore>> find_store(const std::string& uri, const StoreOptions& store_options) {
+    if (opener_) return opener_(uri, store_options);
     const auto found = stores_.find(uri);
     if (found == stores_.end()) return Error(Code::unsupported, uri + " is not a store of this test");
     return std::shared_ptr<UnderStore>(found->second);

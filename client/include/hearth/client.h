@@ -11,6 +11,8 @@
 // Paths:   absolute in the namespace ("/a/b"), raw bytes; "." and ".." and empty components are refused.
 #pragma once
 
+#include <hearth/cluster.h>
+#include <hearth/observe.h>
 #include <hearth/result.h>
 
 #include <chrono>
@@ -60,52 +62,6 @@ struct DirectoryPage {
   bool more = false;                 // continue with the last name
 };
 
-struct AttachmentOptions {
-  std::chrono::milliseconds metadata_ttl{1000};
-  std::uint64_t block_size_bytes = 1ULL << 30;
-  std::uint32_t page_size_bytes = 1U << 20;
-  enum class ServeStale : std::uint8_t { always, until_ttl, never };
-  ServeStale serve_stale = ServeStale::always;
-  enum class Placement : std::uint8_t { local_first, hash };
-  Placement placement = Placement::local_first;
-};
-
-struct AttachmentStatus {
-  std::uint32_t id = 0;
-  std::string path;
-  std::string uri;
-  AttachmentOptions options;
-};
-
-struct WorkerStatus {
-  std::uint64_t id = 0;
-  std::string host;
-  std::string address;
-  std::string local_socket;
-  std::string state;  // live, draining, lost
-  std::uint64_t capacity_bytes = 0;
-  std::uint64_t used_bytes = 0;
-  std::uint64_t leased_bytes = 0;
-  std::uint64_t block_count = 0;
-  std::uint64_t hit_bytes = 0;
-  std::uint64_t miss_bytes = 0;
-  std::chrono::milliseconds since_heartbeat{0};
-  std::string version;
-  std::uint64_t fetched_bytes = 0;  // read from under-stores since the start, loads and readahead included
-  std::uint64_t fetches = 0;
-};
-
-struct MasterStatus {
-  std::string version;
-  std::uint64_t cluster_id = 0;
-  std::int64_t started_at_ns = 0;
-  std::uint64_t inode_count = 0;
-  std::uint64_t block_location_count = 0;
-  std::uint64_t attachment_count = 0;
-  std::uint64_t live_workers = 0;
-  std::uint64_t lost_workers = 0;
-};
-
 // One block of a file and where it is.
 struct BlockPlacement {
   std::string block_id;  // 32 hex digits
@@ -148,6 +104,8 @@ struct ClientOptions {
   bool direct_store_reads = true;  // read the under-store itself when no worker can serve
   Verify verify = Verify::once;
   std::uint32_t readahead_bytes = 8U << 20;  // of a sequential reader on blocks that are not mapped
+  // At most so many to each worker of another host: one for small calls, the others for large reads, opened as needed.
+  std::uint32_t connections_per_worker = 2;
 };
 
 class ClientImpl;
@@ -182,6 +140,8 @@ class HEARTH_API File {
   Result<MappedBlock> map() const;
   // Asks the workers to cache [offset, offset + length); returns when they have.
   Result<std::uint64_t> load(std::uint64_t offset, std::uint64_t length) const;
+  // Bytes of the file that the workers hold now, each counted once. A worker that does not answer holds none.
+  Result<std::uint64_t> resident_bytes() const;
 
  private:
   friend class Client;
@@ -212,6 +172,18 @@ class HEARTH_API Client {
   struct Freed { std::uint64_t blocks = 0; std::uint64_t bytes = 0; };
   Result<Freed> free(std::string_view path, bool recursive) const;
   Result<MasterStatus> master_status() const;
+
+  Result<PolicyVersion> policy(std::uint64_t version = 0) const;  // 0: the one in force
+  Result<std::vector<PolicyVersion>> policies() const;            // those kept, the newest first
+  // invalid_argument lists every fault with line and column, and nothing changed.
+  Result<PolicyApplied> apply_policy(std::string_view text, const PolicyChange& change) const;
+  Result<PolicyApplied> check_policy(std::string_view text) const;  // as apply_policy would, and changes nothing
+  // What one step more of each tier would save, asked of each live worker; steps of 0 are 1 GiB and 1 TiB.
+  Result<std::vector<WorkerWhatIf>> what_if(std::uint64_t memory_step_bytes = 0, std::uint64_t nvme_step_bytes = 0) const;
+  // Records the reads of each live worker until stop_trace(). Fails: busy (one is being recorded), invalid_argument.
+  Status start_trace(const TracePlan& plan) const;
+  Result<std::vector<WorkerTrace>> stop_trace() const;
+  Result<PolicyVersion> roll_policy_back(std::uint64_t version, const PolicyChange& change) const;
 
   // Forgets cached metadata of `path` (all when empty), so that the next call asks the master.
   void forget(std::string_view path = {}) const;

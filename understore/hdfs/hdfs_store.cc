@@ -1,0 +1,336 @@
+#include "understore/hdfs/hdfs_store.h"
+
+#include "common/rng.h"
+#include "understore/hdfs/hdfs_options.h"
+#include "understore/hdfs/url_text.h"
+#include "understore/hdfs/webhdfs_client.h"
+#include "understore/store_path.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+
+namespace hearth {
+namespace {
+
+using hdfs::FileStatus;
+using hdfs::HdfsOptions;
+using hdfs::ListingPage;
+using hdfs::Version;
+using hdfs::WebHdfsClient;
+
+// Three requests per read at most (namenode, datanode, namenode): larger ones are cheaper per byte.
+constexpr std::uint64_t preferred_read_bytes = 8ULL << 20;
+constexpr std::int64_t ns_per_ms = 1'000'000;
+
+// What the store and its listings share; listings may outlive the store.
+struct Shared {
+  Shared(HdfsOptions options, HttpClient& http, BlockingPool& pool)
+      : uid(options.uid.value_or(::geteuid())), gid(options.gid.value_or(::getegid())), client(std::move(options), http, pool) {}
+
+  std::string absolute(const std::string& path) const {
+    const std::string& root = client.options().root;
+    return path.empty() ? root : root + "/" + path;
+  }
+  ObjectInfo info_of(const FileStatus& status, std::string name) const;
+
+  const std::uint32_t uid;
+  const std::uint32_t gid;
+  WebHdfsClient client;
+};
+using SharedHandle = std::shared_ptr<Shared>;
+
+ObjectInfo Shared::info_of(const FileStatus& status, std::string name) const {
+  ObjectInfo info{.name = std::move(name),
+                  .type = status.type,
+                  .length_bytes = status.type == FileType::regular ? status.length_bytes : 0,
+                  .mode = status.mode,
+                  .uid = uid,
+                  .gid = gid,
+                  .mtime_ns = status.modified_ms * ns_per_ms,
+                  .ctime_ns = status.modified_ms * ns_per_ms,
+                  .symlink_target = status.symlink_target};
+  // A directory's mtime has milliseconds and can be set back (distcp -p): it proves nothing about its entries.
+  if (status.type != FileType::directory) info.version = to_string(version_of(status));
+  return info;
+}
+
+Status check_name(std::string_view path) {
+  CHECK_OK(check_store_path(path));
+  if (!hdfs::is_utf8(path)) {
+    return Error(Code::invalid_argument, "path " + printable_path(path) + " is not UTF-8, which every name in HDFS is");
+  }
+  return ok();
+}
+
+Error changed(std::string_view path, std::string_view version) {
+  return Error(Code::stale, printable_path(path) + " changed underneath (expected version " + std::string(version) +
+                                "); open it again");
+}
+
+Status check_is_file(const FileStatus& status, std::string_view path) {
+  switch (status.type) {
+    case FileType::regular: return ok();
+    case FileType::directory: return Error(Code::is_directory, printable_path(path) + " is a directory");
+    case FileType::symlink: return Error(Code::symlink_loop, printable_path(path) + " is a symlink; read what it points to");
+    default: return Error(Code::unsupported, printable_path(path) + " is of a type that has no content");
+  }
+}
+
+class HdfsListing final : public Listing {
+ public:
+  HdfsListing(SharedHandle shared, std::string path, ListingPage first)
+      : shared_(std::move(shared)), path_(std::move(path)), page_(std::move(first)) {}
+
+  Task<std::vector<ObjectInfo>> next(std::size_t limit, Deadline deadline) override {
+    std::vector<ObjectInfo> entries;
+    while (at_ == page_.entries.size() && page_.remaining > 0) {
+      CO_TRY(page, co_await shared_->client.list(shared_->absolute(path_), last_, deadline));
+      // Nothing new although more was promised: what remained was removed meanwhile.
+      if (page.entries.empty()) page.remaining = 0;
+      page_ = std::move(page);
+      at_ = 0;
+    }
+    for (; at_ < page_.entries.size() && entries.size() < limit; ++at_) {
+      FileStatus& status = page_.entries[at_];
+      last_ = status.suffix;
+      entries.push_back(shared_->info_of(status, status.suffix));
+    }
+    co_return std::move(entries);
+  }
+
+ private:
+  // Set once
+  const SharedHandle shared_;
+  const std::string path_;
+  // One call at a time
+  ListingPage page_;
+  std::size_t at_ = 0;
+  std::string last_;
+};
+
+class HdfsStore final : public UnderStore {
+ public:
+  explicit HdfsStore(SharedHandle shared) : uri_(shared->client.options().uri), shared_(std::move(shared)) {}
+
+  std::string_view uri() const override { return uri_; }
+  StoreCapabilities capabilities() const override {
+    return {.writable = true, .listing_resumes = true, .preferred_read_bytes = preferred_read_bytes};
+  }
+  Task<ObjectInfo> stat(std::string path, Deadline deadline) override;
+  Task<std::unique_ptr<Listing>> list(std::string path, Deadline deadline) override;
+  Task<> read(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into,
+              Deadline deadline) override;
+  Task<ObjectInfo> write(std::string path, std::string content, Deadline deadline) override;
+  Task<> remove(std::string path, Deadline deadline) override;
+  Task<> rename(std::string from, std::string to, Deadline deadline) override;
+  Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) override;
+
+ private:
+  WebHdfsClient& client() const { return shared_->client; }
+  // HDFS says "File does not exist" also of what lies beneath a file.
+  Task<FileStatus> look(std::string path, Deadline deadline) const;
+  // Always fails: with `missing`, or with what is wrong on the way to the path.
+  Task<> explain_missing(std::string path, Error missing, Deadline deadline) const;
+  Task<> check_version(std::string path, std::string version, Deadline deadline) const;
+  Task<> explain_rename(std::string from, std::string to, Error failure, Deadline deadline) const;
+  // Where the store only renames without overwriting: not atomic.
+  Task<> remove_then_rename(std::string from, std::string to, Deadline deadline) const;
+  Task<> move(std::string from, std::string to, Deadline deadline) const;
+
+  const std::string uri_;
+  const SharedHandle shared_;
+};
+
+Task<> HdfsStore::explain_missing(std::string path, Error missing, Deadline deadline) const {
+  std::string parent = path;
+  while (!parent.empty()) {
+    parent = split_store_path(parent).parent;
+    const auto status = co_await client().status(shared_->absolute(parent), deadline);
+    if (!status && status.code() == Code::not_found) continue;
+    if (!status) co_return status.error();
+    if (status->type == FileType::directory) break;
+    co_return Error(Code::not_directory, printable_path(parent) + " is not a directory");
+  }
+  co_return missing;
+}
+
+Task<FileStatus> HdfsStore::look(std::string path, Deadline deadline) const {
+  auto status = co_await client().status(shared_->absolute(path), deadline);
+  if (status || status.code() != Code::not_found) co_return status;
+  CO_CHECK_OK(co_await explain_missing(path, status.error(), deadline));
+  co_return status;
+}
+
+Task<ObjectInfo> HdfsStore::stat(std::string path, Deadline deadline) {
+  CO_CHECK_OK(check_name(path));
+  CO_TRY(status, co_await look(path, deadline));
+  co_return shared_->info_of(status, split_store_path(path).name);
+}
+
+Task<std::unique_ptr<Listing>> HdfsStore::list(std::string path, Deadline deadline) {
+  CO_CHECK_OK(check_name(path));
+  auto page = co_await client().list(shared_->absolute(path), "", deadline);
+  if (!page && page.code() == Code::not_found) CO_CHECK_OK(co_await explain_missing(path, page.error(), deadline));
+  if (!page) co_return page.error();
+  const bool lists_itself = page->entries.size() == 1 && page->entries.front().suffix.empty();
+  if (lists_itself) co_return Error(Code::not_directory, printable_path(path) + " is not a directory");
+  std::unique_ptr<Listing> listing = std::make_unique<HdfsListing>(shared_, std::move(path), std::move(*page));
+  co_return std::move(listing);
+}
+
+Task<> HdfsStore::check_version(std::string path, std::string version, Deadline deadline) const {
+  CO_TRY(status, co_await look(path, deadline));
+  CO_CHECK_OK(check_is_file(status, path));
+  if (to_string(version_of(status)) != version) co_return changed(path, version);
+  co_return ok();
+}
+
+Task<> HdfsStore::read(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into,
+                       Deadline deadline) {
+  CO_CHECK_OK(check_name(path));
+  const auto expected = hdfs::parse_version(version);
+  const bool beyond = !expected || offset > expected->length_bytes || into.size() > expected->length_bytes - offset;
+  const bool by_inode = client().options().inode_paths == hdfs::InodePaths::yes;
+  if (beyond || into.empty() || !by_inode) CO_CHECK_OK(co_await check_version(path, version, deadline));
+  if (beyond) co_return changed(path, version);
+  if (into.empty()) co_return ok();
+  std::string target = by_inode ? "/.reserved/.inodes/" + std::to_string(expected->file_id) : shared_->absolute(path);
+  const auto got = co_await client().open(std::move(target), offset, into, deadline);
+  const bool may_be_stale = got || got.code() == Code::not_found || got.code() == Code::io_error;
+  if (!may_be_stale) co_return got.error();
+  // Whatever came is believed only if the path still is that file, unchanged, now.
+  CO_CHECK_OK(co_await check_version(path, version, deadline));
+  if (!got && got.code() == Code::not_found) {
+    co_return Error(Code::unsupported, printable_path(path) + " can not be read by its inode here; attach with inode_paths=off (" +
+                                           got.error().message() + ")");
+  }
+  if (!got) co_return got.error();
+  if (*got != into.size()) {
+    co_return Error(Code::corrupt, printable_path(path) + " was cut off: " + std::to_string(*got) + " bytes of " +
+                                       std::to_string(into.size()) + " came");
+  }
+  co_return ok();
+}
+
+Task<ObjectInfo> HdfsStore::write(std::string path, std::string content, Deadline deadline) {
+  CO_CHECK_OK(check_name(path));
+  if (path.empty()) co_return Error(Code::is_directory, "the root of an attachment is a directory");
+  const SplitPath split = split_store_path(path);
+  std::array<char, 24> random{};
+  char* const end = std::to_chars(random.data(), random.data() + random.size(), system_rng().next(), 16).ptr;
+  const std::string name = ".hearth-" + std::string(random.data(), end) + ".tmp";
+  const std::string temporary = split.parent.empty() ? name : split.parent + "/" + name;
+  const auto bytes = std::as_bytes(std::span(content));
+  auto made = co_await client().create(shared_->absolute(temporary), hdfs::Overwrite::yes, bytes, deadline);
+  if (!made && made.code() == Code::not_found) CO_CHECK_OK(co_await explain_missing(path, made.error(), deadline));
+  // A rename keeps id, mtime and length: what is seen here is the version of the path afterwards.
+  Result<FileStatus> status = made ? Result<FileStatus>() : Result<FileStatus>(made.error());
+  if (made) status = co_await client().status(shared_->absolute(temporary), deadline);
+  Status moved = status ? ok() : Status(status.error());
+  if (status) moved = co_await move(temporary, path, deadline);
+  if (!moved) {
+    // Best effort: where this fails too, a file named .hearth-*.tmp is left behind.
+    const auto removed = co_await client().remove(shared_->absolute(temporary), hdfs::Recursive::no, deadline);
+    static_cast<void>(removed);
+    co_return moved.error();
+  }
+  co_return shared_->info_of(*status, split.name);
+}
+
+Task<> HdfsStore::explain_rename(std::string from, std::string to, Error failure, Deadline deadline) const {
+  CO_TRY(source, co_await look(from, deadline));
+  const auto target = co_await client().status(shared_->absolute(to), deadline);
+  if (!target && target.code() == Code::not_found) CO_CHECK_OK(co_await explain_missing(to, failure, deadline));
+  const bool onto_directory = target && target->type == FileType::directory && source.type != FileType::directory;
+  if (onto_directory) co_return Error(Code::is_directory, printable_path(to) + " is a directory");
+  const bool onto_file = target && target->type != FileType::directory && source.type == FileType::directory;
+  if (onto_file) co_return Error(Code::not_directory, printable_path(to) + " is not a directory");
+  co_return failure;
+}
+
+Task<> HdfsStore::remove_then_rename(std::string from, std::string to, Deadline deadline) const {
+  const std::string words = "can not be renamed to " + printable_path(to);
+  const Error refused(Code::io_error, printable_path(from) + " " + words + "; HDFS gave no reason");
+  const auto target = co_await client().status(shared_->absolute(to), deadline);
+  if (!target || target->type == FileType::directory) co_return co_await explain_rename(from, to, refused, deadline);
+  CO_CHECK_OK(co_await client().remove(shared_->absolute(to), hdfs::Recursive::no, deadline));
+  CO_TRY(done, co_await client().rename(shared_->absolute(from), shared_->absolute(to), deadline));
+  if (!done) co_return co_await explain_rename(from, to, refused, deadline);
+  co_return ok();
+}
+
+Task<> HdfsStore::move(std::string from, std::string to, Deadline deadline) const {
+  auto renamed = co_await client().rename(shared_->absolute(from), shared_->absolute(to), deadline);
+  if (renamed && *renamed) co_return ok();
+  if (renamed) co_return co_await remove_then_rename(std::move(from), std::move(to), deadline);
+  const Code code = renamed.code();
+  const bool about_the_paths = code == Code::not_found || code == Code::io_error || code == Code::already_exists;
+  if (!about_the_paths) co_return renamed.error();
+  co_return co_await explain_rename(std::move(from), std::move(to), renamed.error(), deadline);
+}
+
+Task<> HdfsStore::rename(std::string from, std::string to, Deadline deadline) {
+  CO_CHECK_OK(check_name(from));
+  CO_CHECK_OK(check_name(to));
+  if (from.empty() || to.empty()) co_return Error(Code::invalid_argument, "the root of an attachment is not renamed");
+  if (to.starts_with(from + "/")) {
+    co_return Error(Code::invalid_argument, printable_path(from) + " can not be moved into itself, to " + printable_path(to));
+  }
+  if (from == to) {
+    CO_CHECK_OK(co_await look(from, deadline));
+    co_return ok();
+  }
+  co_return co_await move(std::move(from), std::move(to), deadline);
+}
+
+Task<> HdfsStore::remove(std::string path, Deadline deadline) {
+  CO_CHECK_OK(check_name(path));
+  if (path.empty()) co_return Error(Code::invalid_argument, "the root of an attachment is not removed");
+  CO_TRY(removed, co_await client().remove(shared_->absolute(path), hdfs::Recursive::no, deadline));
+  if (removed) co_return ok();
+  CO_CHECK_OK(co_await look(path, deadline));  // says why not
+  co_return Error(Code::io_error, printable_path(path) + " was not removed; HDFS gave no reason");
+}
+
+Task<ObjectInfo> HdfsStore::make_directory(std::string path, std::uint32_t mode, Deadline deadline) {
+  CO_CHECK_OK(check_name(path));
+  // MKDIRS makes missing parents and is content with what exists; this call is not, so it looks first (not atomic).
+  const auto existing = co_await client().status(shared_->absolute(path), deadline);
+  if (existing) co_return Error(Code::already_exists, printable_path(path) + " exists");
+  if (existing.code() != Code::not_found) co_return existing.error();
+  const std::string parent = split_store_path(path).parent;
+  CO_TRY(above, co_await look(parent, deadline));
+  if (above.type != FileType::directory) {
+    co_return Error(Code::not_directory, printable_path(parent) + " is not a directory");
+  }
+  CO_TRY(made, co_await client().make_directories(shared_->absolute(path), mode, deadline));
+  if (!made) co_return Error(Code::io_error, printable_path(path) + " was not made; HDFS gave no reason");
+  co_return co_await stat(std::move(path), deadline);
+}
+
+std::string this_user() {
+  std::array<char, 4096> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  if (::getpwuid_r(::geteuid(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) return "hearth";
+  return found->pw_name;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<UnderStore>> open_hdfs_store(std::string_view uri, const StoreOptions& options,
+                                                    const StoreContext& context) {
+  TRY(parsed, hdfs::parse_hdfs_options(uri, options));
+  if (context.http == nullptr) {
+    return Error(Code::unsupported, "under-store " + printable_path(uri) + " needs HTTP, which this process does not have");
+  }
+  if (parsed.login == hdfs::Login::simple && parsed.user.empty()) parsed.user = this_user();
+  auto shared = std::make_shared<Shared>(std::move(parsed), *context.http, context.pool);
+  std::shared_ptr<UnderStore> store = std::make_shared<HdfsStore>(std::move(shared));
+  return store;
+}
+
+}  // namespace hearth

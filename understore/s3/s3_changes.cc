@@ -1,0 +1,134 @@
+// Writes, moves and removals of S3Store: what POSIX calls mean where directories are implied by keys.
+#include "understore/s3/s3_store.h"
+
+#include "understore/s3/s3_listing.h"
+#include "understore/store_path.h"
+
+#include <algorithm>
+
+namespace hearth::s3 {
+namespace {
+
+// What consoles and other tools give to markers of directories.
+constexpr std::string_view directory_type = "application/x-directory";
+constexpr std::string_view file_type = "application/octet-stream";
+
+Error root_is_not(std::string_view what) {
+  return Error(Code::invalid_argument, "the root of an attachment can not be " + std::string(what));
+}
+
+}  // namespace
+
+// A directory above that is an object would hide the new one: a key that is both is the file.
+Task<> S3Store::check_parent(std::string path, Deadline deadline) {
+  const std::string parent = split_store_path(path).parent;
+  if (parent.empty()) co_return ok();
+  auto object = co_await head(key_of(parent), deadline);
+  if (object) co_return Error(Code::not_directory, client_.describe(key_of(parent)) + " is an object, not a directory");
+  if (object.code() != Code::not_found) co_return std::move(object).error();
+  co_return ok();
+}
+
+Task<ObjectInfo> S3Store::write(std::string path, std::string content, Deadline deadline) {
+  CO_CHECK_OK(check(path, deadline));
+  if (path.empty()) co_return Error(Code::is_directory, "the root of an attachment is a directory");
+  CO_CHECK_OK(co_await check_parent(path, deadline));
+  CO_TRY(page, co_await below(path, 1, deadline));
+  if (!page.objects.empty()) co_return Error(Code::is_directory, client_.describe(key_of(path)) + " is a directory");
+  CO_TRY(stored, co_await objects_.put(key_of(path), as_bytes_of(content), std::string(file_type), deadline));
+  ListedObject object;
+  object.etag = std::move(stored.etag);
+  object.length_bytes = stored.length_bytes;
+  object.mtime_ns = stored.mtime_ns;
+  co_return file_info(split_store_path(path).name, object);
+}
+
+Task<> S3Store::remove(std::string path, Deadline deadline) {
+  CO_CHECK_OK(check(path, deadline));
+  if (path.empty()) co_return root_is_not("removed");
+  CO_TRY(info, co_await stat(path, deadline));
+  if (info.type == FileType::regular) co_return co_await objects_.erase(key_of(path), deadline);
+  const std::string marker = key_of(path) + "/";
+  CO_TRY(page, co_await below(path, 2, deadline));
+  const bool only_marker = page.objects.size() == 1 && page.objects.front().key == marker;
+  if (!only_marker && !page.objects.empty()) co_return Error(Code::not_empty, client_.describe(marker) + " is not empty");
+  co_return co_await objects_.erase(marker, deadline);
+}
+
+Task<> S3Store::move_object(std::string from, std::string to, StoredObject source, Deadline deadline) {
+  CO_CHECK_OK(co_await objects_.copy(from, std::move(to), std::move(source), deadline));
+  co_return co_await objects_.erase(std::move(from), deadline);
+}
+
+// Not atomic, as nothing is between two keys: copies first, so that what fails in between leaves everything readable.
+Task<> S3Store::move_tree(std::string from, std::string to, Deadline deadline) {
+  std::vector<std::string> moved;
+  ListQuery query;
+  query.prefix = from;
+  query.by_directory = false;
+  bool more = true;
+  while (more) {
+    CO_TRY(page, co_await list_page(client_, query, deadline));
+    for (const ListedObject& object : page.objects) {
+      if (!object.key.starts_with(from)) co_return Error(Code::corrupt, "the store lists " + client_.describe(object.key) + " below " + printable_path(from));
+      StoredObject source;
+      source.etag = object.etag;
+      source.length_bytes = object.length_bytes;
+      std::string target = to + object.key.substr(from.size());
+      moved.push_back(object.key);
+      if (object.key.ends_with('/') && object.length_bytes == 0) {
+        // Some stores make a marker but do not copy one.
+        const auto marked = co_await objects_.put(std::move(target), Bytes(), std::string(directory_type), deadline);
+        if (!marked) co_return marked.error();
+      } else {
+        CO_CHECK_OK(co_await objects_.copy(object.key, std::move(target), std::move(source), deadline));
+      }
+    }
+    more = page.truncated;
+    query.token = page.next_token;
+  }
+  co_return co_await objects_.erase_many(std::move(moved), deadline);
+}
+
+Task<> S3Store::rename(std::string from, std::string to, Deadline deadline) {
+  CO_CHECK_OK(check(from, deadline));
+  CO_CHECK_OK(check(to, deadline));
+  if (from.empty() || to.empty()) co_return root_is_not("renamed or replaced");
+  CO_TRY(source, co_await stat(from, deadline));
+  if (from == to) co_return ok();
+  if (to.starts_with(from + "/")) co_return Error(Code::invalid_argument, "a directory can not be moved into itself: " + printable_path(to));
+  CO_CHECK_OK(co_await check_parent(to, deadline));
+  auto target = co_await stat(to, deadline);
+  if (!target && target.code() != Code::not_found) co_return std::move(target).error();
+  const bool source_is_directory = source.type == FileType::directory;
+  if (target) {
+    const bool target_is_directory = target->type == FileType::directory;
+    if (target_is_directory && !source_is_directory) co_return Error(Code::is_directory, client_.describe(key_of(to)) + " is a directory");
+    if (!target_is_directory && source_is_directory) co_return Error(Code::not_directory, client_.describe(key_of(to)) + " is not a directory");
+    // An empty directory may be replaced.
+    if (target_is_directory) CO_CHECK_OK(co_await remove(to, deadline));
+  }
+  if (source_is_directory) co_return co_await move_tree(key_of(from) + "/", key_of(to) + "/", deadline);
+  StoredObject object;
+  object.etag = parse_object_version(source.version)->etag;
+  object.length_bytes = source.length_bytes;
+  co_return co_await move_object(key_of(from), key_of(to), std::move(object), deadline);
+}
+
+Task<ObjectInfo> S3Store::make_directory(std::string path, std::uint32_t /*mode: a bucket keeps none*/, Deadline deadline) {
+  CO_CHECK_OK(check(path, deadline));
+  if (path.empty()) co_return Error(Code::already_exists, "the root of an attachment exists");
+  const auto there = co_await stat(path, deadline);
+  if (there) co_return Error(Code::already_exists, client_.describe(key_of(path)) + " exists");
+  if (there.code() != Code::not_found) co_return there.error();
+  CO_CHECK_OK(co_await check_parent(path, deadline));
+  const auto made = co_await objects_.put(key_of(path) + "/", Bytes(), std::string(directory_type), deadline);
+  if (!made) co_return made.error();
+  co_return directory_info(split_store_path(path).name);
+}
+
+Task<std::uint64_t> S3Store::sweep_uploads(Duration older_than, Deadline deadline) {
+  co_return co_await objects_.sweep(client_.options().prefix, older_than, deadline);
+}
+
+}  // namespace hearth::s3

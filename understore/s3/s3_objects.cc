@@ -1,0 +1,345 @@
+#include "understore/s3/s3_objects.h"
+
+#include "common/crc32c.h"
+#include "common/log.h"
+#include "understore/s3/metrics.h"
+#include "understore/s3/parallel.h"
+#include "understore/s3/s3_version.h"
+
+#include <algorithm>
+
+namespace hearth::s3 {
+
+// One multipart upload while it runs; its parts fill their own places.
+struct S3Objects::Upload {
+  std::string key;
+  std::string id;
+  Checksum checksum = Checksum::none;
+  std::vector<UploadedPart> parts;
+};
+
+namespace {
+
+// What is done when a write failed gets time of its own: the caller's may be over.
+constexpr Duration time_to_abort = std::chrono::seconds(10);
+
+std::string checksum_element(Checksum checksum) {
+  switch (checksum) {
+    case Checksum::crc32c: return "ChecksumCRC32C";
+    case Checksum::crc64nvme: return "ChecksumCRC64NVME";
+    case Checksum::sha256: return "ChecksumSHA256";
+    case Checksum::none: break;
+  }
+  return "";
+}
+
+std::string checksum_value(Checksum checksum, Bytes content) {
+  switch (checksum) {
+    case Checksum::crc32c: return base64_of_number(crc32c(content));
+    case Checksum::crc64nvme: return base64_of_number(crc64nvme(content));
+    case Checksum::sha256: return base64(sha256(std::span(&content, 1)));
+    case Checksum::none: break;
+  }
+  return "";
+}
+
+std::string_view checksum_word(Checksum checksum) {
+  switch (checksum) {
+    case Checksum::crc32c: return "crc32c";
+    case Checksum::crc64nvme: return "crc64nvme";
+    case Checksum::sha256: return "sha256";
+    case Checksum::none: break;
+  }
+  return "";
+}
+
+std::int64_t answered_at_ns(const HttpHead& head) {
+  return parse_http_time_ns(head.header("last-modified").value_or(head.header("date").value_or(""))).value_or(0);
+}
+
+// 200 and still an error: the store had already begun to answer when it failed.
+Result<WrittenObject> written_by(const std::string& what, const HttpReply& reply) {
+  auto outcome = parse_write_outcome(reply.body);
+  if (!outcome) return std::move(outcome).error().with_context(what);
+  if (outcome->written) return *outcome->written;
+  Refusal refusal{.status = 500, .operation = what, .document = *outcome->error};
+  return error_of(refusal);
+}
+
+}  // namespace
+
+std::vector<HttpHeader> checksum_headers(Checksum checksum, Bytes content) {
+  if (checksum == Checksum::none) return {};
+  return {{.name = "x-amz-checksum-" + std::string(checksum_word(checksum)), .value = checksum_value(checksum, content)}};
+}
+
+Task<StoredObject> S3Objects::put(std::string key, Bytes content, std::string content_type, Deadline deadline) {
+  metrics().counter(described::written_bytes_total).add(content.size());
+  if (content.size() <= 2 * client_.options().part_bytes) {
+    co_return co_await put_whole(std::move(key), content, std::move(content_type), deadline);
+  }
+  co_return co_await put_parts(std::move(key), content, std::move(content_type), deadline);
+}
+
+Task<StoredObject> S3Objects::put_whole(std::string key, Bytes content, std::string content_type, Deadline deadline) {
+  S3Request request;
+  request.operation = "PutObject";
+  request.method = "PUT";
+  request.key = key;
+  request.body = content;
+  request.body_kind = S3Request::BodyKind::object;
+  request.headers = checksum_headers(client_.options().checksum, content);
+  request.headers.push_back({.name = "content-type", .value = std::move(content_type)});
+  client_.add_encryption(request.headers);
+  CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+  StoredObject stored;
+  stored.etag = unquote_etag(reply.head.header("etag").value_or(""));
+  stored.length_bytes = content.size();
+  stored.mtime_ns = answered_at_ns(reply.head);
+  if (stored.etag.empty()) co_return Error(Code::corrupt, "PutObject " + client_.describe(key) + ": the store confirmed without an ETag");
+  co_return stored;
+}
+
+Task<std::string> S3Objects::begin_upload(std::string key, std::string content_type, Checksum checksum, Deadline deadline) {
+  S3Request request;
+  request.operation = "CreateMultipartUpload";
+  request.method = "POST";
+  request.key = std::move(key);
+  request.query = {{"uploads", ""}};
+  if (!content_type.empty()) request.headers.push_back({.name = "content-type", .value = std::move(content_type)});
+  if (checksum != Checksum::none) {
+    std::string word(checksum_word(checksum));
+    std::transform(word.begin(), word.end(), word.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+    request.headers.push_back({.name = "x-amz-checksum-algorithm", .value = std::move(word)});
+    // CRC-64/NVME exists for whole objects only.
+    if (checksum == Checksum::crc64nvme) request.headers.push_back({.name = "x-amz-checksum-type", .value = "FULL_OBJECT"});
+  }
+  client_.add_encryption(request.headers);
+  CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+  co_return parse_upload_id(reply.body);
+}
+
+Task<> S3Objects::upload_part(std::shared_ptr<Upload> upload, std::size_t index, Bytes content, Deadline deadline) {
+  UploadedPart& part = upload->parts[index];
+  part.number = static_cast<int>(index + 1);
+  part.checksum_element = checksum_element(upload->checksum);
+  part.checksum = checksum_value(upload->checksum, content);
+  S3Request request;
+  request.operation = "UploadPart";
+  request.method = "PUT";
+  request.key = upload->key;
+  request.query = {{"partNumber", std::to_string(part.number)}, {"uploadId", upload->id}};
+  request.body = content;
+  request.body_kind = S3Request::BodyKind::object;
+  request.headers = checksum_headers(upload->checksum, content);
+  client_.add_customer_key(request.headers, S3Client::KeyUse::object);
+  CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+  part.etag = unquote_etag(reply.head.header("etag").value_or(""));
+  if (part.etag.empty()) co_return Error(Code::corrupt, "UploadPart " + client_.describe(upload->key) + ": the store confirmed without an ETag");
+  co_return ok();
+}
+
+Task<StoredObject> S3Objects::complete(std::shared_ptr<Upload> upload, Bytes content, Deadline deadline) {
+  const std::string body = complete_upload_body(upload->parts);
+  S3Request request;
+  request.operation = "CompleteMultipartUpload";
+  request.method = "POST";
+  request.key = upload->key;
+  request.query = {{"uploadId", upload->id}};
+  request.body = as_bytes_of(body);
+  request.body_kind = S3Request::BodyKind::document;
+  if (upload->checksum == Checksum::crc64nvme) {
+    request.headers = checksum_headers(upload->checksum, content);
+    request.headers.push_back({.name = "x-amz-checksum-type", .value = "FULL_OBJECT"});
+  }
+  client_.add_customer_key(request.headers, S3Client::KeyUse::object);
+  CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+  CO_TRY(written, written_by("CompleteMultipartUpload " + client_.describe(upload->key), reply));
+  StoredObject stored;
+  stored.etag = std::move(written.etag);
+  stored.length_bytes = content.size();
+  stored.mtime_ns = answered_at_ns(reply.head);
+  co_return stored;
+}
+
+Task<StoredObject> S3Objects::put_parts(std::string key, Bytes content, std::string content_type, Deadline deadline) {
+  const Checksum checksum = client_.options().checksum;
+  CO_TRY(id, co_await begin_upload(key, std::move(content_type), checksum, deadline));
+  const std::uint64_t part_bytes = std::max<std::uint64_t>(client_.options().part_bytes, (content.size() + max_parts - 1) / max_parts);
+  auto upload = std::make_shared<Upload>();
+  upload->key = key;
+  upload->id = std::move(id);
+  upload->checksum = checksum;
+  upload->parts.resize((content.size() + part_bytes - 1) / part_bytes);
+  std::vector<Task<>> tasks;
+  for (std::size_t i = 0; i < upload->parts.size(); ++i) {
+    const std::uint64_t at = i * part_bytes;
+    tasks.push_back(upload_part(upload, i, content.subspan(at, std::min<std::uint64_t>(part_bytes, content.size() - at)), deadline));
+  }
+  const auto sent = co_await run_parallel(std::move(tasks), client_.options().parallel);
+  Result<StoredObject> stored = Error(Code::internal, "not completed");
+  if (sent) stored = co_await complete(upload, content, deadline);
+  if (sent && stored) co_return stored;
+  const auto aborted = co_await abort(upload->key, upload->id, Deadline::after(client_.clock(), time_to_abort));
+  static_cast<void>(aborted);  // remembered and logged there
+  if (!sent) co_return sent.error();
+  co_return stored;
+}
+
+Task<> S3Objects::abort(std::string key, std::string upload_id, Deadline deadline) {
+  S3Request request;
+  request.operation = "AbortMultipartUpload";
+  request.method = "DELETE";
+  request.key = key;
+  request.query = {{"uploadId", upload_id}};
+  const auto reply = co_await client_.send(std::move(request), deadline);
+  // Gone already is as good.
+  if (reply || reply.code() == Code::stale || reply.code() == Code::not_found) {
+    metrics().counter(described::uploads_aborted_total).add();
+    co_return ok();
+  }
+  log_warn("s3_upload_not_aborted", {{"object", client_.describe(key)}, {"error", reply.error().to_string()}});
+  const std::lock_guard lock(mutex_);
+  leftovers_.push_back({.key = std::move(key), .upload_id = std::move(upload_id)});
+  co_return reply.error();
+}
+
+Task<> S3Objects::abort_leftovers(Deadline deadline) {
+  std::vector<OpenUpload> mine;
+  {
+    const std::lock_guard lock(mutex_);
+    mine.swap(leftovers_);
+  }
+  for (const OpenUpload& upload : mine) {
+    const auto aborted = co_await abort(upload.key, upload.upload_id, deadline);
+    static_cast<void>(aborted);  // it has gone back to the leftovers
+  }
+  co_return ok();
+}
+
+Task<std::uint64_t> S3Objects::sweep(std::string prefix, Duration older_than, Deadline deadline) {
+  CO_CHECK_OK(co_await abort_leftovers(deadline));
+  const std::int64_t before_ns = (client_.clock().wall_now() - older_than).time_since_epoch().count();
+  std::uint64_t swept = 0;
+  UploadPage page;
+  page.truncated = true;
+  while (page.truncated) {
+    S3Request request;
+    request.operation = "ListMultipartUploads";
+    request.query = {{"uploads", ""}, {"encoding-type", "url"}, {"prefix", prefix}};
+    if (!page.next_key_marker.empty()) {
+      request.query.emplace_back("key-marker", page.next_key_marker);
+      request.query.emplace_back("upload-id-marker", page.next_upload_id_marker);
+    }
+    CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+    CO_TRY(next, parse_upload_page(reply.body));
+    if (next.truncated && next.next_key_marker == page.next_key_marker && next.next_upload_id_marker == page.next_upload_id_marker) {
+      co_return Error(Code::corrupt, "the list of uploads names itself as its next page");
+    }
+    page = std::move(next);
+    for (const OpenUpload& upload : page.uploads) {
+      if (upload.initiated_ns >= before_ns || !upload.key.starts_with(prefix)) continue;
+      CO_CHECK_OK(co_await abort(upload.key, upload.upload_id, deadline));
+      ++swept;
+    }
+  }
+  co_return swept;
+}
+
+Task<> S3Objects::copy(std::string from, std::string to, StoredObject source, Deadline deadline) {
+  if (source.length_bytes > single_copy_limit_) {
+    co_return co_await copy_parts(std::move(from), std::move(to), std::move(source), deadline);
+  }
+  S3Request request;
+  request.operation = "CopyObject";
+  request.method = "PUT";
+  request.key = to;
+  request.headers = {{.name = "x-amz-copy-source", .value = client_.copy_source(from)},
+                     {.name = "x-amz-copy-source-if-match", .value = quoted_etag(source.etag)}};
+  client_.add_encryption(request.headers);
+  client_.add_customer_key(request.headers, S3Client::KeyUse::copy_source);
+  CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+  const auto written = written_by("CopyObject " + client_.describe(to), reply);
+  if (!written) co_return written.error();
+  co_return ok();
+}
+
+Task<> S3Objects::copy_part(std::shared_ptr<Upload> upload, std::size_t index, std::string from, std::string etag, std::string range,
+                            Deadline deadline) {
+  UploadedPart& part = upload->parts[index];
+  part.number = static_cast<int>(index + 1);
+  S3Request request;
+  request.operation = "UploadPartCopy";
+  request.method = "PUT";
+  request.key = upload->key;
+  request.query = {{"partNumber", std::to_string(part.number)}, {"uploadId", upload->id}};
+  request.headers = {{.name = "x-amz-copy-source", .value = client_.copy_source(from)},
+                     {.name = "x-amz-copy-source-if-match", .value = quoted_etag(etag)},
+                     {.name = "x-amz-copy-source-range", .value = range}};
+  client_.add_customer_key(request.headers, S3Client::KeyUse::object);
+  client_.add_customer_key(request.headers, S3Client::KeyUse::copy_source);
+  CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+  CO_TRY(written, written_by("UploadPartCopy " + client_.describe(upload->key), reply));
+  part.etag = std::move(written.etag);
+  co_return ok();
+}
+
+Task<> S3Objects::copy_parts(std::string from, std::string to, StoredObject source, Deadline deadline) {
+  CO_TRY(id, co_await begin_upload(to, "", Checksum::none, deadline));
+  const std::uint64_t part_bytes = std::max(part_of_copy_, (source.length_bytes + max_parts - 1) / max_parts);
+  auto upload = std::make_shared<Upload>();
+  upload->key = to;
+  upload->id = std::move(id);
+  upload->parts.resize((source.length_bytes + part_bytes - 1) / part_bytes);
+  std::vector<Task<>> tasks;
+  for (std::size_t i = 0; i < upload->parts.size(); ++i) {
+    const std::uint64_t first = i * part_bytes;
+    const std::uint64_t last = std::min(first + part_bytes, source.length_bytes) - 1;
+    std::string range = "bytes=" + std::to_string(first) + "-" + std::to_string(last);
+    tasks.push_back(copy_part(upload, i, from, source.etag, std::move(range), deadline));
+  }
+  auto copied = co_await run_parallel(std::move(tasks), client_.options().parallel);
+  if (copied) {
+    const auto completed = co_await complete(upload, Bytes(), deadline);
+    if (completed) co_return ok();
+    copied = completed.error();
+  }
+  const auto aborted = co_await abort(upload->key, upload->id, Deadline::after(client_.clock(), time_to_abort));
+  static_cast<void>(aborted);  // remembered and logged there
+  co_return copied;
+}
+
+Task<> S3Objects::erase(std::string key, Deadline deadline) {
+  S3Request request;
+  request.operation = "DeleteObject";
+  request.method = "DELETE";
+  request.key = std::move(key);
+  const auto reply = co_await client_.send(std::move(request), deadline);
+  if (!reply) co_return reply.error();
+  co_return ok();
+}
+
+Task<> S3Objects::erase_many(std::vector<std::string> keys, Deadline deadline) {
+  for (std::size_t at = 0; at < keys.size(); at += max_deleted_at_once) {
+    const auto begin = keys.begin() + static_cast<std::ptrdiff_t>(at);
+    const std::vector<std::string> some(begin, begin + static_cast<std::ptrdiff_t>(std::min(max_deleted_at_once, keys.size() - at)));
+    const std::string body = delete_objects_body(some);
+    S3Request request;
+    request.operation = "DeleteObjects";
+    request.method = "POST";
+    request.query = {{"delete", ""}};
+    request.body = as_bytes_of(body);
+    request.body_kind = S3Request::BodyKind::document;
+    request.headers = {{.name = "content-md5", .value = base64(md5(body))}, {.name = "content-type", .value = "application/xml"}};
+    CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+    CO_TRY(failures, parse_delete_result(reply.body));
+    if (failures.empty()) continue;
+    Refusal refusal{.status = 500, .operation = "DeleteObjects", .object = client_.describe(failures.front().key)};
+    refusal.document.code = failures.front().code;
+    refusal.document.message = failures.front().message;
+    co_return error_of(refusal);
+  }
+  co_return ok();
+}
+
+}  // namespace hearth::s3

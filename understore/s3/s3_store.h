@@ -1,0 +1,82 @@
+// "s3://bucket/prefix": a bucket, or the part of it below a prefix, as an under-store.
+//
+// What keys look like as files and directories is said in README.md beside this file.
+//
+// Threads: any. Owns: nothing but its credentials and what it learned of the region; see s3_client.h.
+// Fails:   as under_store.h says; each refusal carries the store's own code and request id.
+#pragma once
+
+#include "understore/access_probe.h"
+#include "understore/s3/s3_client.h"
+#include "understore/s3/s3_objects.h"
+#include "understore/s3/s3_version.h"
+#include "understore/store_factory.h"
+#include "understore/under_store.h"
+
+#include <memory>
+#include <string>
+
+namespace hearth::s3 {
+
+// Seams of tests; the defaults are the process's own.
+struct S3Seams {
+  Environment environment = process_environment();
+  std::uint64_t single_copy_limit = largest_single_copy;
+  std::uint64_t part_of_copy = copy_part_bytes;
+  std::optional<std::uint64_t> part_bytes;  // smaller than the option takes
+};
+
+class S3Store final : public UnderStore, public AccessProbe, public std::enable_shared_from_this<S3Store> {
+ public:
+  S3Store(S3Options options, const StoreContext& context, Secret customer_key, S3Seams seams);
+
+  std::string_view uri() const override { return client_.options().uri; }
+  StoreCapabilities capabilities() const override;
+
+  Task<ObjectInfo> stat(std::string path, Deadline deadline) override;
+  Task<std::unique_ptr<Listing>> list(std::string path, Deadline deadline) override;
+  Task<> read(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into, Deadline deadline) override;
+  Task<> read_with(std::string path, std::string version, std::uint64_t offset, std::span<std::byte> into, ReadOptions options,
+                   Deadline deadline) override;
+  Task<ObjectInfo> write(std::string path, std::string content, Deadline deadline) override;
+  Task<> remove(std::string path, Deadline deadline) override;
+  Task<> rename(std::string from, std::string to, Deadline deadline) override;
+  Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) override;
+
+  std::string endpoint() const override { return client_.endpoint(); }
+  Task<> greet(Deadline deadline) override { return client_.greet(deadline); }
+  Task<std::string> find_credentials(Deadline deadline) override;
+
+  // Multipart uploads below the attachment that began more than `older_than` ago are aborted; how many.
+  Task<std::uint64_t> sweep_uploads(Duration older_than, Deadline deadline);
+  S3Client& client() { return client_; }
+
+ private:
+  std::string key_of(std::string_view path) const { return client_.options().prefix + std::string(path); }
+  Status check(std::string_view path, Deadline deadline);
+  Error not_found(std::string_view path) const;
+
+  Task<StoredObject> head(std::string key, Deadline deadline);
+  Task<StoredObject> head_by_get(std::string key, Deadline deadline);
+  // Keys below "path/", up to `limit`.
+  Task<ListPage> below(std::string path, std::size_t limit, Deadline deadline);
+  Task<> read_range(std::string path, ObjectVersion version, std::uint64_t offset, std::span<std::byte> into, ReadOptions options,
+                    Deadline deadline);
+  Task<> read_parts(std::string path, ObjectVersion version, std::uint64_t offset, std::span<std::byte> into, ReadOptions options,
+                    Deadline deadline);
+  Task<> why_missing(std::string path, Deadline deadline);
+  Task<> check_unchanged(std::string path, ObjectVersion version, Deadline deadline);
+  Task<> check_parent(std::string path, Deadline deadline);
+  Task<> move_object(std::string from, std::string to, StoredObject source, Deadline deadline);
+  Task<> move_tree(std::string from, std::string to, Deadline deadline);
+
+  S3Client client_;
+  S3Objects objects_;
+};
+
+// Fails: invalid_argument (URI, options, key file), unsupported (no HTTP client). Asks nothing of the store.
+Result<std::shared_ptr<UnderStore>> open_s3_store(std::string_view uri, const StoreOptions& options, const StoreContext& context);
+Result<std::shared_ptr<S3Store>> open_s3_store_with(std::string_view uri, const StoreOptions& options, const StoreContext& context,
+                                                    S3Seams seams);
+
+}  // namespace hearth::s3

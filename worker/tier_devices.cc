@@ -1,0 +1,161 @@
+#include "worker/tier_devices.h"
+
+#include "common/log.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace hearth::worker {
+namespace {
+
+constexpr Duration look_again_every = std::chrono::seconds(10);
+// Of a file system whose share was not configured: what is left over is for its own bookkeeping.
+constexpr std::uint64_t default_capacity_percent = 90;
+
+// A fault that waiting may heal, as opposed to one that somebody has to decide about.
+bool may_heal(Code code) {
+  return code == Code::not_found || code == Code::unavailable || code == Code::io_error || code == Code::read_only ||
+         code == Code::no_space || code == Code::deadline_exceeded;
+}
+
+// Rendezvous weight after Schindelhauer and Schomaker: -capacity / ln(uniform in (0, 1)); the largest wins.
+double weight(const BlockId& block, std::size_t device, std::uint64_t capacity_bytes) {
+  std::uint64_t x = BlockIdHash{}(block) ^ (device + 1) * 0x9E3779B97F4A7C15ULL;
+  x ^= x >> 30;
+  x *= 0xBF58476D1CE4E5B9ULL;
+  x ^= x >> 27;
+  x *= 0x94D049BB133111EBULL;
+  x ^= x >> 31;
+  const double uniform = (static_cast<double>(x >> 11) + 0.5) * 0x1p-53;
+  return -static_cast<double>(capacity_bytes) / std::log(uniform);
+}
+
+}  // namespace
+
+TierDevices::TierDevices(Executor executor, Clock& clock, NvmeOptions options, DiskOpener opener,
+                         std::uint64_t worker_id)
+    : executor_(executor), clock_(clock), options_(std::move(options)), opener_(std::move(opener)),
+      worker_id_(worker_id), maintenance_(executor, clock) {
+  for (const NvmeDeviceOptions& device : options_.devices) {
+    Device made;
+    made.options = device;
+    made.name = "nvme" + std::to_string(devices_.size());
+    devices_.push_back(std::move(made));
+  }
+}
+
+TierDevices::~TierDevices() = default;
+
+Task<> TierDevices::open() {
+  for (std::size_t index = 0; index < devices_.size(); ++index) {
+    Status opened = co_await open_device(index);
+    if (opened) continue;
+    Device& device = devices_[index];
+    if (!may_heal(opened.code())) {
+      co_return std::move(opened).error().with_context("NVMe tier in " + device.options.directory);
+    }
+    device.why_not = opened.error().to_string();
+    log_error("device_not_opened", {{"device", device.name}, {"directory", device.options.directory},
+                                    {"why", device.why_not}, {"action", "going on without it, looking again"}});
+  }
+  if (devices_.empty()) co_return ok();
+  co_return maintenance_.spawn(look_again(), "devices");
+}
+
+Task<> TierDevices::open_device(std::size_t index) {
+  Device& device = devices_[index];
+  DiskOptions disk_options;
+  disk_options.directory = device.options.directory;
+  disk_options.engine = options_.engine;
+  disk_options.queue_depth = options_.queue_depth;
+  CO_TRY(disk, opener_(disk_options, executor_, clock_));
+  DiskTierOptions tier_options;
+  tier_options.name = device.name;
+  tier_options.lock_file = options_.lock ? device.options.directory + "/lock" : "";
+  tier_options.worker_id = worker_id_;
+  tier_options.capacity_bytes = device.options.capacity_bytes;
+  tier_options.scrub_bytes_per_second = options_.scrub_bytes_per_second;
+  tier_options.if_unreadable = options_.if_unreadable;
+  tier_options.health = options_.health;
+  if (tier_options.capacity_bytes == 0) {
+    CO_TRY(space, co_await disk->space());
+    tier_options.capacity_bytes = space.total_bytes / 100 * default_capacity_percent;
+  }
+  CO_TRY(policy, make_policy(eviction_));
+  Result<std::unique_ptr<DiskTier>> tier = co_await DiskTier::open(tier_options, *disk, clock_, std::move(policy));
+  if (!tier) {
+    co_await disk->shut_down();
+    co_return std::move(tier).error();
+  }
+  const DiskTraits& traits = disk->traits();
+  const DiskTierStats stats = (*tier)->stats();
+  log_info("device_opened", {{"device", device.name}, {"directory", device.options.directory},
+                             {"engine", traits.engine}, {"direct", traits.direct ? "yes" : "no"},
+                             {"fallback_reason", traits.fallback_reason}, {"capacity_bytes", stats.capacity_bytes},
+                             {"recovered_pages", stats.recovered_pages}});
+  device.disk = std::move(disk);
+  device.tier = std::move(tier).value();
+  device.why_not.clear();
+  if (opened_) opened_(*device.tier);
+  co_return maintenance_.spawn(device.tier->maintain(), "device_maintenance");
+}
+
+Task<> TierDevices::look_again() {
+  while (true) {
+    Status slept = co_await clock_.sleep_for(look_again_every);
+    if (!slept) co_return ok();
+    for (std::size_t index = 0; index < devices_.size(); ++index) {
+      if (devices_[index].tier != nullptr) continue;
+      Status opened = co_await open_device(index);
+      if (!opened) devices_[index].why_not = opened.error().to_string();
+    }
+  }
+}
+
+Task<> TierDevices::close(Deadline deadline) {
+  maintenance_.close();
+  Status first = ok();
+  for (Device& device : devices_) {
+    if (device.tier == nullptr) continue;
+    Status closed = co_await device.tier->shut_down(deadline);
+    if (!closed && first) first = std::move(closed);
+  }
+  maintenance_.cancel();
+  co_await maintenance_.join();
+  for (Device& device : devices_) {
+    if (device.disk == nullptr) continue;
+    Status closed = co_await device.disk->shut_down();
+    if (!closed && first) first = std::move(closed);
+    device.tier.reset();
+    device.disk.reset();
+    device.why_not = "closed";
+  }
+  co_return first;
+}
+
+DiskTier* TierDevices::holder(const BlockRef& block, PageIndex page) const {
+  for (const Device& device : devices_) {
+    if (device.tier != nullptr && device.tier->lookup(block, page)) return device.tier.get();
+  }
+  return nullptr;
+}
+
+DiskTier* TierDevices::home(const BlockId& block) const {
+  DiskTier* best = nullptr;
+  double best_weight = -1;
+  for (std::size_t index = 0; index < devices_.size(); ++index) {
+    DiskTier* tier = devices_[index].tier.get();
+    if (tier == nullptr) continue;
+    const DiskTierStats stats = tier->stats();
+    if (stats.state != DeviceState::healthy) continue;
+    if (tier->residency(block).present) return tier;
+    const double own = weight(block, index, stats.capacity_bytes);
+    if (own <= best_weight) continue;
+    best = tier;
+    best_weight = own;
+  }
+  return best;
+}
+
+}  // namespace hearth::worker
