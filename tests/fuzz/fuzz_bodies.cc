@@ -1,5 +1,6 @@
 // Bodies of calls as a peer may send them: protobuf parses or refuses, and a block that is accepted keeps its promises
 // (pages cover it, no length overflows). The first byte chooses the message.
+#include "common/block_wire.h"
 #include "proto/hearth.pb.h"
 #include "worker/wire.h"
 
@@ -21,15 +22,15 @@ void require(bool condition) {
 }
 
 void check_block(const proto::BlockRef& message) {
-  const auto block = worker::block_ref_from(message);
+  const auto block = block_from_wire(message);
   if (!block) return;
   require(block->length_bytes > 0 && block->page_count() > 0);
-  require(block->page_size_bytes <= worker::max_page_size_bytes);
+  require(block->page_size_bytes <= max_page_size_bytes);
   const PageIndex last{block->page_count() - 1};
   const std::uint64_t covered = std::uint64_t{last.value} * block->page_size_bytes + block->page_length_bytes(last);
   require(covered == block->length_bytes);
   proto::BlockRef again;
-  worker::block_ref_to(*block, again);
+  block_to_wire(*block, again);
   require(again.SerializeAsString().size() <= message.ByteSizeLong() + 64);
 }
 
@@ -48,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       proto::ReadRequest request;
       if (!parse(request, bytes)) return 0;
       check_block(request.block());
-      if (const auto block = worker::block_ref_from(request.block())) {
+      if (const auto block = block_from_wire(request.block())) {
         const auto inside = worker::check_range(*block, request.offset_bytes(), request.length_bytes());
         if (inside) require(request.offset_bytes() + request.length_bytes() <= block->length_bytes);
       }

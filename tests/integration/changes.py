@@ -45,6 +45,25 @@ def test_overwrite_in_place():
     change_is_seen(overwrite, data)
 
 
+def test_hard_links_are_files_of_their_own():
+    cluster, source, mount = with_mount()
+    with cluster:
+        os.link(f"{source}/f", f"{source}/g")
+        first, second = os.stat(f"{mount}/f"), os.stat(f"{mount}/g")
+        wait_for("both names say how many there are", lambda: os.stat(f"{mount}/f").st_nlink == 2 == os.stat(f"{mount}/g").st_nlink)
+        check(first.st_ino != second.st_ino, "each name has its own st_ino: copies and du count it twice, none takes two files for one")
+        check(os.stat(f"{mount}/f").st_ino == first.st_ino, "and keeps it")
+        check(read(f"{mount}/f") == read(f"{mount}/g") == oracle("f", 1, 3 * MIB + 17), "both have the bytes")
+        data = oracle("f", 2, 3 * MIB + 17)
+        with open(f"{source}/g", "r+b") as f:
+            f.write(data)
+        sees(mount, data, "a change by the other name")
+        wait_for("and by its own", lambda: read(f"{mount}/g") == data, 5)
+        os.unlink(f"{source}/g")
+        wait_for("one name is left", lambda: os.stat(f"{mount}/f").st_nlink == 1, 5)
+        check(read(f"{mount}/f") == data, "which reads on")
+
+
 def test_truncate():
     def truncate(path):
         os.truncate(path, 1000)

@@ -42,7 +42,16 @@ Status InProcessCluster::start_master() {
   options.default_metadata_ttl = std::chrono::milliseconds(50);
   options.rocksdb_cache_bytes = 8U << 20;
   options.version = "test";
-  TRY(master, Master::start(options));
+  if (!options_.events_token.empty()) {
+    options.events_listen = "127.0.0.1:0";
+    options.events_token_file = (root_ / "token").string();
+    std::ofstream(options.events_token_file) << options_.events_token << "\n";
+  }
+  MasterDependencies dependencies;
+  if (options_.open_store) {
+    dependencies.open_store = [open = options_.open_store](const std::string& uri, const StoreOptions&) { return open(uri); };
+  }
+  TRY(master, Master::start(options, std::move(dependencies)));
   master_ = std::move(master);
   master_address_ = master_->bound().front().to_string();
   return ok();
@@ -67,7 +76,12 @@ Status InProcessCluster::start_worker(std::size_t index) {
   options.blocking_threads = 8;
   options.report_coalesce = std::chrono::milliseconds(10);
   options.master_backoff_max = std::chrono::milliseconds(200);
-  TRY(worker, Worker::start(options));
+  WorkerDependencies dependencies;
+  if (options_.open_store) {
+    dependencies.open_store = [open = options_.open_store](const std::string& uri, const StoreOptions&, BlockingPool&,
+                                                           Clock&) { return open(uri); };
+  }
+  TRY(worker, Worker::start(options, std::move(dependencies)));
   workers_[index] = std::move(worker);
   return ok();
 }
@@ -91,8 +105,12 @@ ClientOptions InProcessCluster::client_options() const {
 }
 
 Status InProcessCluster::attach(const std::string& path, AttachmentOptions options) {
+  return attach(path, "file://" + store_.string(), options);
+}
+
+Status InProcessCluster::attach(const std::string& path, const std::string& uri, AttachmentOptions options) {
   TRY(client, connect());
-  TRY(attached, client.attach(path, "file://" + store_.string(), options));
+  TRY(attached, client.attach(path, uri, options));
   return attached.path == path ? ok() : Error(Code::internal, "attached at " + attached.path + " instead of " + path);
 }
 

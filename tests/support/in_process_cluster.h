@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,9 @@ struct InProcessClusterOptions {
   double grant_max_fraction = 1.0;
   Duration heartbeat_interval = std::chrono::milliseconds(50);
   Duration lost_after = std::chrono::milliseconds(500);
+  // The under-store of every URI, for master and workers; unset: by scheme.
+  std::function<Result<std::shared_ptr<UnderStore>>(const std::string& uri)> open_store;
+  std::string events_token;  // events are taken at master()->events_port() with this
 };
 
 class InProcessCluster {
@@ -42,6 +46,7 @@ class InProcessCluster {
   Result<Client> connect() const { return Client::connect(client_options()); }
   // Binds store_directory() to `path`.
   Status attach(const std::string& path, AttachmentOptions options = {});
+  Status attach(const std::string& path, const std::string& uri, AttachmentOptions options);
 
   // The under-store: files whose bytes are the oracle's (understore/oracle.h).
   const std::filesystem::path& store_directory() const { return store_; }
