@@ -79,7 +79,7 @@ struct BlockEntry {
   std::uint8_t pinned : 1 = 0;
   std::uint8_t doomed : 1 = 0;      // dropped; its file is being unlinked
   std::uint8_t unseen : 1 = 0;      // recovered; its file was not met yet
-  std::uint8_t cleaning : 1 = 0;    // its file is being trimmed to its resident pages
+  std::uint8_t cleaning : 1 = 0;    // its file is being allocated, or trimmed to its resident pages
   std::uint8_t in_use : 1 = 0;      // the entry holds a block
   std::uint8_t spare = 0;
 

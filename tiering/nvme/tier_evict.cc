@@ -49,7 +49,8 @@ Task<> DiskTierImpl::give_back(BlockSlot at, std::vector<PageSlot> slots) {
   const auto read_by_someone = [this, &slots, &id] {
     return std::any_of(slots.begin(), slots.end(), [&](PageSlot slot) { return files_.has_readers(id, pages_.page(slot).page); });
   };
-  while (!pages_.block(at).doomed && read_by_someone()) CO_CHECK_OK(co_await quiet_.wait());
+  // Nor under begin_whole(): allocating the file would fill the holes again.
+  while (!pages_.block(at).doomed && (pages_.block(at).cleaning || read_by_someone())) CO_CHECK_OK(co_await quiet_.wait());
   const BlockEntry& block = pages_.block(at);
   if (block.doomed) co_return ok();  // goes with its file
   if (block.pages == slots.size() && !whole_.contains(at) && !allocated_unused_.contains(at)) {

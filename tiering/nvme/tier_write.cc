@@ -92,7 +92,10 @@ Task<> DiskTierImpl::make_room(std::uint64_t bytes, Deadline deadline) {
   if (budget_.fits(bytes)) co_return ok();  // a disk that answers at once
   std::uint64_t being_written = budget_.filling;  // and not merely reserved for a whole block
   for (const auto& [block, load] : whole_) being_written -= load.bytes;
-  if (evicted == 0 && budget_.leaving == stuck_bytes_ && being_written == 0) {
+  const bool more_comes = budget_.leaving != stuck_bytes_ || being_written != 0;
+  // Evicted and given back by now, and not enough: nobody is left to wake the caller, who looks again for more to evict.
+  if (!more_comes && evicted > 0) co_return ok();
+  if (!more_comes) {
     co_return error(Code::no_space, "all that is left is pinned, leased or in use; free something or give it more capacity");
   }
   ++totals_.foreground_evictions;
