@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 #include <functional>
+#include <limits>
 
 namespace hearth::s3 {
 namespace {
@@ -102,7 +103,13 @@ ErrorDocument error_of(const pugi::xml_node& node) {
           .endpoint = text_of(node, "Endpoint")};
 }
 
-std::int64_t nanoseconds_of(std::tm utc) { return std::int64_t{::timegm(&utc)} * 1'000'000'000; }
+// Times that 64 bits of nanoseconds can not hold (outside of 1678 to 2262) are not times.
+std::int64_t nanoseconds_of(std::tm utc) {
+  constexpr std::int64_t per_second = 1'000'000'000;
+  constexpr std::int64_t most_seconds = std::numeric_limits<std::int64_t>::max() / per_second - 1;
+  const std::int64_t seconds = ::timegm(&utc);
+  return seconds > most_seconds || seconds < -most_seconds ? 0 : seconds * per_second;
+}
 
 std::string escaped(std::string_view text) {
   std::string out;
