@@ -11,6 +11,7 @@
 
 #include <array>
 #include <charconv>
+#include <limits>
 
 namespace hearth {
 namespace {
@@ -24,6 +25,12 @@ using hdfs::WebHdfsClient;
 // Three requests per read at most (namenode, datanode, namenode): larger ones are cheaper per byte.
 constexpr std::uint64_t preferred_read_bytes = 8ULL << 20;
 constexpr std::int64_t ns_per_ms = 1'000'000;
+
+// What a namenode says is not trusted to fit.
+std::int64_t nanoseconds_of(std::int64_t ms) {
+  constexpr std::int64_t most_ms = std::numeric_limits<std::int64_t>::max() / ns_per_ms;
+  return ms > most_ms || ms < -most_ms ? 0 : ms * ns_per_ms;
+}
 
 // What the store and its listings share; listings may outlive the store.
 struct Shared {
@@ -49,8 +56,8 @@ ObjectInfo Shared::info_of(const FileStatus& status, std::string name) const {
                   .mode = status.mode,
                   .uid = uid,
                   .gid = gid,
-                  .mtime_ns = status.modified_ms * ns_per_ms,
-                  .ctime_ns = status.modified_ms * ns_per_ms,
+                  .mtime_ns = nanoseconds_of(status.modified_ms),
+                  .ctime_ns = nanoseconds_of(status.modified_ms),
                   .symlink_target = status.symlink_target};
   // A directory's mtime has milliseconds and can be set back (distcp -p): it proves nothing about its entries.
   if (status.type != FileType::directory) info.version = to_string(version_of(status));
