@@ -67,6 +67,7 @@ Status ListedNames::add_prefix(const std::string& prefix, std::deque<ObjectInfo>
   if (!prefix.starts_with(prefix_) || !prefix.ends_with('/')) return strange_page(prefix_, "has a directory outside of it");
   exists_ = true;
   std::string name = prefix.substr(prefix_.size(), prefix.size() - prefix_.size() - (prefix.size() > prefix_.size() ? 1 : 0));
+  if (name.find('/') != std::string::npos) return strange_page(prefix_, "has a directory below a deeper directory");
   if (std::find(shadowing_.begin(), shadowing_.end(), name) != shadowing_.end()) {
     ++left_out_;
     return ok();
