@@ -81,13 +81,14 @@ std::uint64_t BlockStoreImpl::evict(ColdUnit unit) {
 void BlockStoreImpl::pin(const BlockId& id, Pinned pinned) {
   const std::shared_ptr<Block> block = block_of(id);
   if (block == nullptr || block->pinned == pinned) return;
+  const std::uint64_t resident_bytes = block->resident_bytes;
   block->pinned = pinned;
   if (pinned == Pinned::yes) {
-    pinned_.insert(id);
+    pinned_bytes_ += resident_bytes;
     for (std::uint32_t unit = 0; unit < block->units.size(); ++unit) remove_slot(*block, unit, Removal::dropped);
     return;
   }
-  pinned_.erase(id);
+  pinned_bytes_ -= resident_bytes;
   if (block->leases > 0) return;  // release() inserts it
   const std::size_t units = block->whole_only() ? 1 : block->units.size();
   for (std::uint32_t unit = 0; unit < units; ++unit) {
@@ -99,15 +100,6 @@ bool BlockStoreImpl::contains(const BlockId& id, PageIndex page) const {
   const auto found = blocks_.find(id);
   return found != blocks_.end() && page.value < found->second->pages.size() &&
          found->second->pages[page.value] != nullptr;
-}
-
-std::uint64_t BlockStoreImpl::pinned_bytes() const {
-  std::uint64_t bytes = 0;
-  for (const BlockId& id : pinned_) {
-    const auto found = blocks_.find(id);
-    if (found != blocks_.end()) bytes += found->second->resident_bytes;
-  }
-  return bytes;
 }
 
 }  // namespace hearth

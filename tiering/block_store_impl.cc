@@ -74,7 +74,7 @@ PageView BlockStoreImpl::commit(PageFill fill, std::vector<std::uint32_t> chunk_
   ++unit.resident_pages;
   if (block->place == Place::in_map) {
     block->pages[page.value] = record;
-    block->resident_bytes += length;
+    count_resident(*block, length);
     if (++block->resident_pages == 1) presence_changed(block->id, Presence::present);
     if (unit.resident_pages == 1) {
       budget_->move(Charge::filling, Charge::resident, unit.charged_bytes);
@@ -161,7 +161,7 @@ MemoryTierStats BlockStoreImpl::stats() const {
                          .leased_bytes = leased_bytes_,
                          .orphaned_bytes = budget_->bytes(Charge::orphaned),
                          .pooled_bytes = budget_->bytes(Charge::pooled),
-                         .pinned_bytes = pinned_bytes(),
+                         .pinned_bytes = pinned_bytes_,
                          .evicted_bytes = evicted_bytes_,
                          .foreground_evictions = foreground_evictions_,
                          .corrupt_chunks = corrupt_chunks_,
@@ -175,6 +175,11 @@ std::span<std::byte> BlockStoreImpl::tamper_for_test(const BlockId& id) {
   if (block == nullptr) return {};
   block->memory->unprotect_for_test();
   return block->memory->bytes().first(block->layout.length_bytes);
+}
+
+void BlockStoreImpl::count_resident(Block& block, std::int64_t bytes) {
+  block.resident_bytes += static_cast<std::uint64_t>(bytes);
+  if (block.pinned == Pinned::yes) pinned_bytes_ += static_cast<std::uint64_t>(bytes);
 }
 
 void BlockStoreImpl::touch(Block& block, std::uint32_t unit) {

@@ -15,7 +15,6 @@
 
 #include <memory>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace hearth {
@@ -92,7 +91,7 @@ class BlockStoreImpl final : public BlockStore {
   void touch(Block& block, std::uint32_t unit);
   void insert_slot(Block& block, std::uint32_t unit);
   void remove_slot(Block& block, std::uint32_t unit, Removal why);
-  std::uint64_t pinned_bytes() const;
+  void count_resident(Block& block, std::int64_t bytes);
   enum class Presence : std::uint8_t { present, absent };
   void presence_changed(const BlockId& id, Presence now);
 
@@ -112,7 +111,7 @@ class BlockStoreImpl final : public BlockStore {
   std::uint64_t leased_bytes_ = 0;
   std::uint64_t evicted_bytes_ = 0;
   std::uint64_t foreground_evictions_ = 0;
-  std::unordered_set<BlockId, BlockIdHash> pinned_;
+  std::uint64_t pinned_bytes_ = 0;  // resident bytes of pinned blocks
   std::uint64_t corrupt_chunks_ = 0;
 };
 

@@ -37,7 +37,7 @@ void BlockStoreImpl::drop_corrupt(const BlockId& id, PageIndex page) {
     // The same memory can not be filled again under a reader: the block starts anew elsewhere.
     detach(*block, Removal::dropped);
   } else if (unit.resident_pages > 1 || unit.filling_pages > 0) {
-    block->resident_bytes -= block->page_length_bytes(page);
+    count_resident(*block, -std::int64_t{block->page_length_bytes(page)});
     block->pages[page.value].reset();
     --block->resident_pages;
     --unit.resident_pages;
@@ -58,7 +58,7 @@ void BlockStoreImpl::forget_pages(Block& block, std::uint32_t unit_index) {
     if (block.pages[page] == nullptr) continue;
     block.pages[page].reset();
     --block.resident_pages;
-    block.resident_bytes -= block.page_length_bytes(PageIndex{page});
+    count_resident(block, -std::int64_t{block.page_length_bytes(PageIndex{page})});
   }
   block.units[unit_index].resident_pages = 0;
 }
@@ -106,7 +106,7 @@ void BlockStoreImpl::detach(Block& block, Removal why) {
   if (block.leases > 0) leased_bytes_ -= block.layout.block_charge_bytes();
   if (block.resident_pages > 0) presence_changed(block.id, Presence::absent);
   block.resident_pages = 0;
-  block.resident_bytes = 0;
+  count_resident(block, -static_cast<std::int64_t>(block.resident_bytes));
   block.pages.clear();
   leave_map(block);
 }
@@ -117,7 +117,6 @@ void BlockStoreImpl::erase_if_idle(Block& block) {
 
 void BlockStoreImpl::leave_map(Block& block) {
   block.place = Place::detached;
-  pinned_.erase(block.id);
   blocks_.erase(block.id);
 }
 

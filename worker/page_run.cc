@@ -47,6 +47,10 @@ PageRun::Ahead PageRun::look_up(PageIndex page) {
   ahead.page = page;
   ahead.view = tiers_.find(block_, page);
   if (ahead.view) return ahead;
+  if (options_.keep == Keep::required && tiers_.on_device(block_, page)) {
+    ahead.part = Part::kept;
+    return ahead;
+  }
   const bool small = piece_of(page).length_bytes * small_piece_share <= block_.page_length_bytes(page);
   if (small && tiers_.on_device(block_, page)) {
     ahead.part = Part::piece;
@@ -75,7 +79,7 @@ PagePiece PageRun::piece_of(PageIndex page) const {
 
 Task<PagePiece> PageRun::next(Deadline deadline) {
   Result<PagePiece> piece = co_await next_piece(deadline);
-  if (piece) tiers_.served(block_, piece->page, piece->source);
+  if (piece && options_.keep != Keep::required) tiers_.served(block_, piece->page, piece->source);
   co_return piece;
 }
 
@@ -85,6 +89,11 @@ Task<PagePiece> PageRun::next_piece(Deadline deadline) {
   window_.pop_front();
   if (ahead.view) {
     Result<PagePiece> piece = co_await from_memory(std::move(ahead), deadline);
+    co_return piece;
+  }
+  if (ahead.part == Part::kept) {
+    PagePiece piece = piece_of(ahead.page);
+    piece.source = Source::device;
     co_return piece;
   }
   if (ahead.part == Part::piece) {

@@ -57,7 +57,8 @@ class PageRun {
 
  private:
   // A small piece of a page on a device is read by itself, not by way of the whole page.
-  enum class Part : std::uint8_t { whole, piece };
+  // A loader does not want what a device keeps already.
+  enum class Part : std::uint8_t { whole, piece, kept };
   struct Ahead {
     PageIndex page;
     std::optional<PageView> view;

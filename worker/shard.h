@@ -76,7 +76,7 @@ class Shard {
   // Listens and begins to look for the master. On failure, stop() is still to be awaited.
   Task<> start();
   // Tells the master, lets running calls end within `grace`, deregisters. deadline_exceeded: an under-store read
-  // hangs; the shard cannot be destroyed and the process should end.
+  // hangs, or a device; the shard cannot be destroyed and the process should end.
   Task<> stop(Duration grace);
 
   std::vector<Address> bound() const;
@@ -84,7 +84,6 @@ class Shard {
   BlockStore& blocks() { return *blocks_; }  // for tests
   Tiers& tiers() { return *tiers_; }
   // In force; never null.
-  const std::shared_ptr<const policy::Policy>& policy() const { return policy_; }
 
  private:
   void serve_calls();
@@ -109,7 +108,6 @@ class Shard {
 
   // Data thread only; destroyed in reverse order
   WorkerCounters counters_;
-  std::shared_ptr<const policy::Policy> policy_ = std::make_shared<const policy::Policy>();  // shared with decisions under way
   TaskGroup background_;  // the master link and the gauges
   TaskGroup fetches_;
   std::unique_ptr<BlockStore> blocks_;

@@ -119,8 +119,11 @@ Task<> TierDevices::close(Deadline deadline) {
   for (Device& device : devices_) {
     if (device.tier == nullptr) continue;
     Status closed = co_await device.tier->shut_down(deadline);
-    if (!closed && first) first = std::move(closed);
+    if (!closed) log_warn("device_not_closed", {{"device", device.name}, {"why", closed.error().to_string()}});
+    const bool hangs = closed.code() == Code::deadline_exceeded;
+    if (hangs || (!closed && first)) first = std::move(closed);
   }
+  if (first.code() == Code::deadline_exceeded) co_return first;  // its calls still use what would go now
   maintenance_.cancel();
   co_await maintenance_.join();
   for (Device& device : devices_) {

@@ -42,6 +42,7 @@ class TierDevices {
   // Called for each tier as it opens, before anybody else sees it.
   void on_open(std::function<void(DiskTier&)> told) { opened_ = std::move(told); }
   Task<> open();
+  // deadline_exceeded: a device does not answer; nothing here can be destroyed and the process should end.
   Task<> close(Deadline deadline);
 
   bool empty() const { return devices_.empty(); }

@@ -11,9 +11,10 @@ namespace {
 
 // Counts of reads on devices, for promotion: 2 * 40 bytes each.
 constexpr std::size_t max_counted_reads = 1U << 17;
-constexpr int write_again = 10;
 // A worker is not told who owns a file: rules about owners must not match by accident.
 constexpr std::uint32_t unknown_uid = 0xFFFFFFFF;
+// A page that was found wrong is written anew once its old bytes are gone.
+constexpr int write_again = 10;
 constexpr Duration write_again_after = std::chrono::milliseconds(20);
 
 PageBytes from_device(DiskPage page, Kept kept) {
@@ -126,35 +127,43 @@ Task<PageBytes> Tiers::read_part(BlockRef block, PageIndex page, std::uint64_t o
   if (device == nullptr) co_return not_here(block, page);
   if (earned_memory(block, page)) {
     // The whole page comes up; the part is cut from it.
-    Result<PageBytes> whole = co_await read_page(block, page, Keep::when_there_is_room, deadline);
+    Result<PageBytes> whole = co_await read_up(block, page, deadline);
     co_return whole;
   }
-  note_read(block.id);
-  Result<DiskPage> read = co_await device->read(block, page, offset, length, deadline);
-  if (!read) {
-    if (read.code() == Code::corrupt) parts_.counters.corrupt_found();
-    log_warn("device_read_failed", {{"block", block.id.to_hex()}, {"page", page.value},
-                                    {"why", read.error().to_string()}});
-    co_return not_here(block, page);
-  }
-  co_return from_device(std::move(read).value(), Kept::yes);
+  const Piece piece{offset, length};
+  Result<PageBytes> part = co_await read_device(device, block, page, piece, deadline);
+  co_return part;
 }
 
 Task<PageBytes> Tiers::read_page(BlockRef block, PageIndex page, Keep keep, Deadline deadline) {
   DiskTier* device = devices_.holder(block, page);
   if (device == nullptr) co_return not_here(block, page);
-  note_read(block.id);
-  const bool comes_up = keep != Keep::never && earned_memory(block, page);
-  Result<DiskPage> read = co_await device->read(block, page, 0, block.page_length_bytes(page), deadline);
-  if (!read) {
-    if (read.code() == Code::corrupt) parts_.counters.corrupt_found();
-    log_warn("device_read_failed", {{"block", block.id.to_hex()}, {"page", page.value},
-                                    {"why", read.error().to_string()}});
-    co_return not_here(block, page);
+  if (keep != Keep::never && earned_memory(block, page)) {
+    Result<PageBytes> up = co_await read_up(block, page, deadline);
+    co_return up;
   }
-  PageBytes bytes = from_device(std::move(read).value(), Kept::yes);
-  if (!comes_up) co_return bytes;
-  Result<PageBytes> up = co_await bring_up(block, page, bytes);
+  const Piece whole{0, block.page_length_bytes(page)};
+  Result<PageBytes> bytes = co_await read_device(device, block, page, whole, deadline);
+  co_return bytes;
+}
+
+Task<PageBytes> Tiers::read_device(DiskTier* device, BlockRef block, PageIndex page, Piece piece, Deadline deadline) {
+  note_read(block.id);
+  Result<DiskPage> read = co_await device->read(block, page, piece.offset, piece.length, deadline);
+  if (read) co_return from_device(std::move(read).value(), Kept::yes);
+  if (read.code() == Code::corrupt) parts_.counters.corrupt_found();
+  log_warn("device_read_failed", {{"block", block.id.to_hex()}, {"page", page.value},
+                                  {"why", read.error().to_string()}});
+  co_return not_here(block, page);
+}
+
+Task<PageBytes> Tiers::read_up(BlockRef block, PageIndex page, Deadline deadline) {
+  DiskTier* device = devices_.holder(block, page);
+  if (device == nullptr) co_return not_here(block, page);
+  const Piece whole{0, block.page_length_bytes(page)};
+  Result<PageBytes> bytes = co_await read_device(device, block, page, whole, deadline);
+  if (!bytes) co_return bytes;
+  Result<PageBytes> up = co_await bring_up(block, page, *bytes);
   if (up) co_return up;
   co_return bytes;  // no room in memory: where it is will do
 }
@@ -238,11 +247,15 @@ Placement Tiers::place_below(const BlockRef& block) {
 }
 
 void Tiers::kept_in_memory(const BlockRef& block) {
+  note_kept(block, nullptr);
+  mover_.nudge();
+}
+
+void Tiers::note_kept(const BlockRef& block, DiskTier* device) {
   const policy::Decision decided = decide(block, std::nullopt);
   mover_.kept(block, decided.values);
   quotas_.kept(block.id, decided.quotas);
-  pin_as_decided(block, nullptr);
-  mover_.nudge();
+  pin_as_decided(block, device, decided.values.pin);
 }
 
 Task<> Tiers::keep_on_device(BlockRef block, PageIndex page, PageBytes bytes, Deadline deadline) {
@@ -262,16 +275,12 @@ Task<> Tiers::keep_on_device(BlockRef block, PageIndex page, PageBytes bytes, De
                                      {"why", written.error().to_string()}});
     co_return written;
   }
-  const policy::Decision decided = decide(block, std::nullopt);
-  mover_.kept(block, decided.values);
-  quotas_.kept(block.id, decided.quotas);
-  pin_as_decided(block, device);
+  note_kept(block, device);
   if (parts_.presence_changed) parts_.presence_changed();
   co_return ok();
 }
 
-void Tiers::pin_as_decided(const BlockRef& block, DiskTier* device) {
-  const policy::Pin pin = decide(block, std::nullopt).values.pin;
+void Tiers::pin_as_decided(const BlockRef& block, DiskTier* device, const policy::Pin& pin) {
   const auto within = [&pin, &block](std::uint64_t pinned_bytes, std::uint64_t capacity_bytes) {
     const std::uint64_t budget = pin.budget.bytes == 0 ? capacity_bytes : pin.budget.bytes;
     return pinned_bytes + block.length_bytes <= budget;

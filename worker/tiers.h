@@ -134,8 +134,17 @@ class Tiers {
   static std::uint64_t fingerprint(const BlockId& block, PageIndex page);
   // It has been read as often as promote_after says.
   bool earned_memory(const BlockRef& block, PageIndex page);
+  struct Piece {
+    std::uint64_t offset = 0;  // in the page
+    std::uint64_t length = 0;
+  };
+  Task<PageBytes> read_device(DiskTier* device, BlockRef block, PageIndex page, Piece piece, Deadline deadline);
+  // The whole page, into memory as well if there is room.
+  Task<PageBytes> read_up(BlockRef block, PageIndex page, Deadline deadline);
   Task<PageBytes> bring_up(BlockRef block, PageIndex page, PageBytes bytes);
-  void pin_as_decided(const BlockRef& block, DiskTier* device);
+  // `device` keeps the block now; null: memory does.
+  void note_kept(const BlockRef& block, DiskTier* device);
+  void pin_as_decided(const BlockRef& block, DiskTier* device, const policy::Pin& pin);
 
   // Set once
   TiersParts parts_;

@@ -115,6 +115,34 @@ TEST_F(WorkerTiers, WhatIsReadOftenEnoughComesUpToMemory) {
   EXPECT_TRUE(reads_right(*channel, block));
 }
 
+TEST_F(WorkerTiers, SmallReadsOfAPageCountOneByOne) {
+  start_with_devices(64);
+  use_policy("[defaults]\ntier = \"nvme\"\n");
+  const auto channel = connect_tcp();
+  const BlockRef block = file("a", test_page);
+  ASSERT_TRUE(load(*channel, block));
+  use_policy("[defaults]\npromote_after = { reads = 3, within = \"1h\" }\n");
+  for (int reads = 1; reads <= 2; ++reads) {
+    EXPECT_EQ(read(*channel, block, 0, 4096).hit_bytes, 4096U);
+    EXPECT_FALSE(shard_->blocks().residency(block.id).present) << "after " << reads;
+  }
+  EXPECT_EQ(read(*channel, block, 8192, 4096).hit_bytes, 4096U);
+  EXPECT_TRUE(shard_->blocks().residency(block.id).complete);
+}
+
+TEST_F(WorkerTiers, LoadingWhatADeviceKeepsReadsNothing) {
+  start_with_devices(64);
+  use_policy("[defaults]\ntier = \"nvme\"\n");
+  const auto channel = connect_tcp();
+  const BlockRef block = file("a", 4 * test_page);
+  ASSERT_TRUE(load(*channel, block));
+  const std::uint64_t device_reads = tier().stats().reads;
+  const int store_reads = store_->reads();
+  ASSERT_TRUE(load(*channel, block));
+  EXPECT_EQ(tier().stats().reads, device_reads);
+  EXPECT_EQ(store_->reads(), store_reads);
+}
+
 TEST_F(WorkerTiers, NeverAdmittedIsNeverKeptAndSecondReadIsKeptAtTheSecond) {
   start_with_devices(64);
   use_policy("[[rule]]\nname = \"scan\"\npath = \"/**/never*\"\nadmission = \"never\"\n"
