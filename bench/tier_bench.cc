@@ -2,9 +2,11 @@
 //
 //   hearth-tier-bench --directory D --op randread|read|write --block BYTES --depth N --seconds S [--size BYTES] [--engine E]
 //   hearth-tier-bench --directory D --op restart --pages N
+//   hearth-tier-bench --directory D --op kill --pages N ; hearth-tier-bench --directory D --op reopen --pages N
 //
 // Reads are of a file of --size bytes (default 1 GiB) in the tier, laid out by the first run and found again by the next ones; each is
-// verified. write fills 1 MiB pages of ever new blocks, evicting old ones. restart makes an index of N pages and opens it.
+// verified. write fills 1 MiB pages of ever new blocks, evicting old ones. restart makes an index of N pages and opens it. kill writes N pages of 4 KiB, goes on writing a thousand a second and kills itself in the
+// middle of it; reopen tells how long the next start takes, how many of them it finds, and reads a sample.
 #include "common/clock.h"
 #include "common/crc32c.h"
 #include "common/log.h"
@@ -20,9 +22,11 @@
 
 #include <malloc.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -36,6 +40,9 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 constexpr std::uint32_t page_size = 1U << 20;
+constexpr std::uint32_t small_page = 4096;
+constexpr std::uint64_t pages_per_block = 1000;
+constexpr std::uint64_t paced_pages = 2000;
 
 struct Job {
   std::string directory;
@@ -84,6 +91,7 @@ DiskTierOptions options_of(const Job& job) {
   options.name = "bench";
   options.lock_file = job.directory + "/lock";
   options.capacity_bytes = job.op == "restart" ? (job.pages + 64) * page_size : job.size * 3;
+  if (job.op == "kill" || job.op == "reopen") options.capacity_bytes = job.pages * 2 * small_page;
   options.scrub_bytes_per_second = 0;
   options.health.suspect_floor = std::chrono::hours(1);  // a throttled virtual disk is measured, not fenced
   return options;
@@ -175,7 +183,7 @@ Status make_index(const Job& job) {
 
 Task<> open_tier(State& state) {
   EvictionOptions expected;
-  if (state.job.op == "restart") expected.expected_slots = state.job.pages;
+  if (state.job.op == "restart" || state.job.op == "reopen") expected.expected_slots = state.job.pages;
   CO_TRY(policy, make_policy("lru", expected));
   CO_TRY(tier, co_await DiskTier::open(options_of(state.job), *state.disk, real_clock(), std::move(policy)));
   state.tier = std::move(tier);
@@ -209,6 +217,57 @@ Task<> restart(State& state) {
   co_return ok();
 }
 
+BlockRef small_block(std::uint64_t page) {
+  BlockRef block = block_of(1 + page / pages_per_block, pages_per_block * small_page);
+  block.page_size_bytes = small_page;
+  return block;
+}
+
+Task<> write_small(State& state, std::uint64_t last) {
+  while (state.next < last) {
+    const std::uint64_t page = state.next++;
+    const Deadline deadline = in_a_minute();
+    const PageIndex index{static_cast<std::uint32_t>(page % pages_per_block)};
+    const std::span<const std::byte> bytes = state.fill.bytes().first(small_page);
+    std::vector<std::uint32_t> sums{crc32c(bytes)};
+    CO_CHECK_OK(co_await state.tier->write(small_block(page), index, bytes, std::move(sums), deadline));
+  }
+  co_return ok();
+}
+
+Task<> fill_and_die(State& state) {
+  constexpr int writers = 32;
+  TaskGroup group(co_await asio::this_coro::executor);
+  for (int i = 0; i < writers; ++i) CO_CHECK_OK(group.spawn(write_small(state, state.job.pages), "fill"));
+  CO_CHECK_OK(co_await group.join());
+  for (std::uint64_t more = 0; more < paced_pages; ++more) {
+    CO_CHECK_OK(co_await real_clock().sleep_for(std::chrono::milliseconds(1)));
+    CO_CHECK_OK(co_await write_small(state, state.job.pages + more + 1));
+  }
+  std::printf("{\"written_pages\": %llu}\n", static_cast<unsigned long long>(state.next));
+  std::fflush(stdout);
+  ::kill(::getpid(), SIGKILL);
+  co_return ok();
+}
+
+Task<> reopen(State& state, double seconds) {
+  const DiskTierStats stats = state.tier->stats();
+  std::uint64_t right = 0;
+  std::uint64_t sampled = 0;
+  for (std::uint64_t page = 0; page < state.job.pages; page += 97) {
+    const Deadline deadline = in_a_minute();
+    const PageIndex index{static_cast<std::uint32_t>(page % pages_per_block)};
+    auto read = co_await state.tier->read(small_block(page), index, 0, small_page, deadline);
+    ++sampled;
+    right += read && std::equal(read->bytes.begin(), read->bytes.end(), state.fill.bytes().begin());
+  }
+  std::printf("{\"open_seconds\": %.3f, \"pages\": %llu, \"kept\": %.5f, \"sampled\": %llu, \"right\": %llu}\n", seconds,
+              static_cast<unsigned long long>(stats.recovered_pages),
+              static_cast<double>(stats.recovered_pages) / static_cast<double>(state.job.pages + paced_pages),
+              static_cast<unsigned long long>(sampled), static_cast<unsigned long long>(right));
+  co_return ok();
+}
+
 Task<> run_job(State& state) {
   DiskOptions options;
   options.directory = state.job.directory;
@@ -221,15 +280,23 @@ Task<> run_job(State& state) {
     co_await state.disk->shut_down();
     co_return restarted;
   }
+  const auto opening = SteadyClock::now();
   CO_CHECK_OK(co_await open_tier(state));
+  const double open_seconds = std::chrono::duration<double>(SteadyClock::now() - opening).count();
   state.fill = state.disk->buffer(page_size);
   SeededRng(7).fill(state.fill.bytes().first(page_size));
   state.fill_sums = chunk_checksums(state.fill.bytes().first(page_size));
   TaskGroup background(executor);
   CO_CHECK_OK(background.spawn(state.tier->maintain(), "maintain"));
   Status done = ok();
-  if (state.job.op != "write") done = co_await lay_out(state);
-  if (done) done = co_await load(state);
+  if (state.job.op == "kill") {
+    done = co_await fill_and_die(state);
+  } else if (state.job.op == "reopen") {
+    done = co_await reopen(state, open_seconds);
+  } else {
+    if (state.job.op != "write") done = co_await lay_out(state);
+    if (done) done = co_await load(state);
+  }
   const Deadline deadline = in_a_minute();
   Status closed = co_await state.tier->shut_down(deadline);
   CO_CHECK_OK(co_await background.join());

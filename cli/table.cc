@@ -99,7 +99,6 @@ constexpr Option policy_options[] = {
     {.name = "expect", .value = Value::count, .placeholder = "N", .help = "with apply and rollback: only if version N is in force (0: none yet)"},
     {.name = "file", .value = Value::local_path, .placeholder = "FILE", .help = "with explain: by this file instead of the policy in force"},
     {.name = "at", .value = Value::size, .placeholder = "OFFSET", .help = "with explain: the page there instead of the file, for rules about first_bytes and last_bytes"},
-    {.name = "tenant", .value = Value::text, .placeholder = "NAME", .help = "with explain: as read by this tenant"},
     {.name = "pattern", .value = Value::choice, .placeholder = "HOW", .help = "with explain: as read this way", .fallback = "any", .choices = "any|sequential|random|whole-file"},
     {.name = "trace", .value = Value::local_path, .placeholder = "FILE", .help = "with test: the accesses to replay (docs/formats/trace.md)"},
     {.name = "format", .value = Value::choice, .placeholder = "FORMAT", .help = "with test: of the trace", .fallback = "auto", .choices = "auto|csv|oracle|hearth"},
@@ -183,6 +182,7 @@ constexpr Option globals[] = {
     {.name = "verbose", .letter = 'v', .help = "say more, also what the library logs", .repeat = Repeat::many},
     {.name = "no-progress", .help = "no progress lines"},
     {.name = "timeout", .value = Value::duration, .placeholder = "DURATION", .help = "how long one request may take in all (5s for metadata, 30s for a read)", .environment = "HEARTH_TIMEOUT"},
+    {.name = "tenant", .value = Value::text, .placeholder = "NAME", .help = "who reads, for rules and quotas of the policy that name tenants", .environment = "HEARTH_TENANT"},
     {.name = "help", .letter = 'h', .help = "help for the command"},
 };
 

@@ -9,7 +9,7 @@ namespace hearth {
 namespace {
 
 // Part of the identity of every cached block: a new layout of the hash input gets a new name.
-constexpr std::string_view domain{"hearth-block-2", sizeof("hearth-block-2")};
+constexpr std::string_view domain{"hearth-block-3", sizeof("hearth-block-3")};
 
 void append_zero_terminated(std::string& input, std::string_view part) {
   input.append(part);
@@ -18,11 +18,11 @@ void append_zero_terminated(std::string& input, std::string_view part) {
 
 }  // namespace
 
-BlockId block_id(std::string_view store_uri, std::string_view store_path, std::string_view version, BlockSpan span) {
+BlockId block_id(std::string_view store, std::string_view store_path, std::string_view version, BlockSpan span) {
   std::string input;
-  input.reserve(domain.size() + store_uri.size() + store_path.size() + version.size() + 3 + 3 * sizeof(std::uint64_t));
+  input.reserve(domain.size() + store.size() + store_path.size() + version.size() + 3 + 3 * sizeof(std::uint64_t));
   input.append(domain);  // with its zero
-  append_zero_terminated(input, store_uri);
+  append_zero_terminated(input, store);
   append_zero_terminated(input, store_path);
   append_zero_terminated(input, version);
   for (const std::uint64_t number : {span.start_bytes, span.length_bytes, std::uint64_t{span.page_size_bytes}}) {
@@ -32,7 +32,7 @@ BlockId block_id(std::string_view store_uri, std::string_view store_path, std::s
   return BlockId{hash.high64, hash.low64};
 }
 
-std::vector<BlockRef> cut_into_blocks(std::string_view store_uri, AttachmentId attachment,
+std::vector<BlockRef> cut_into_blocks(std::string_view store, AttachmentId attachment,
                                       std::string_view store_path, std::string_view version,
                                       std::uint64_t length_bytes, std::uint64_t block_size_bytes,
                                       std::uint32_t page_size_bytes) {
@@ -49,8 +49,9 @@ std::vector<BlockRef> cut_into_blocks(std::string_view store_uri, AttachmentId a
     block.start = FileOffset{start};
     block.length_bytes = std::min(block_size_bytes, length_bytes - start);
     block.page_size_bytes = page_size_bytes;
+    block.file.length_bytes = length_bytes;
     const BlockSpan span{start, block.length_bytes, page_size_bytes};
-    block.id = block_id(store_uri, store_path, version, span);
+    block.id = block_id(store, store_path, version, span);
     blocks.push_back(std::move(block));
   }
   return blocks;

@@ -20,6 +20,19 @@ inline constexpr std::uint32_t max_page_size_bytes = 16U << 20;  // one frame ca
 // (about 4 us) and not the whole page (about 70 us); see docs/adr/0002-checksum-chunks.md.
 inline constexpr std::uint32_t checksum_chunk_bytes = 64U << 10;
 
+// How a reader goes through a block, as the worker that serves it sees it.
+enum class AccessPattern : std::uint8_t { unknown, sequential, random, whole_file };
+
+// What rules may match on besides a block's path and bytes. No part of its id: the same block whoever owns or reads its file.
+struct BlockFile {
+  static constexpr std::uint32_t unknown_id = 0xFFFFFFFF;  // no user has it
+  std::uint64_t length_bytes = 0;  // of the whole file; 0: not known
+  std::uint32_t uid = unknown_id;  // the owner, as the master resolved it
+  std::uint32_t gid = unknown_id;
+  std::string tenant;              // of whoever resolved it; "" for none
+  AccessPattern pattern = AccessPattern::unknown;  // set by the worker that serves a read, never sent
+};
+
 // What a worker needs to know to hold, serve and fetch a block. Made by the master for each
 // resolved file version and carried by the client in every request.
 struct BlockRef {
@@ -30,7 +43,12 @@ struct BlockRef {
   FileOffset start;         // where the block begins in the file
   std::uint64_t length_bytes = 0;  // of this block
   std::uint32_t page_size_bytes = default_page_size_bytes;
+  BlockFile file;
 
+  // Of the whole file; of what is known to exist of it, where nobody said.
+  std::uint64_t file_length_bytes() const {
+    return file.length_bytes == 0 ? start.value + length_bytes : file.length_bytes;
+  }
   std::uint32_t page_count() const {
     return static_cast<std::uint32_t>((length_bytes + page_size_bytes - 1) / page_size_bytes);
   }
@@ -50,12 +68,12 @@ struct BlockSpan {
   std::uint32_t page_size_bytes = default_page_size_bytes;
 };
 
-// XXH3-128 of "hearth-block-2\0" store_uri \0 store_path \0 version \0 start, length, page size (8 bytes each,
-// little-endian).
-BlockId block_id(std::string_view store_uri, std::string_view store_path, std::string_view version, BlockSpan span);
+// XXH3-128 of "hearth-block-3\0" store \0 store_path \0 version \0 start, length, page size (8 bytes each,
+// little-endian). `store` is what store_identity() says (understore/store_factory.h): the URI and where it is served.
+BlockId block_id(std::string_view store, std::string_view store_path, std::string_view version, BlockSpan span);
 
-// The blocks of a file of `length_bytes`, in order; none for an empty file.
-std::vector<BlockRef> cut_into_blocks(std::string_view store_uri, AttachmentId attachment,
+// The blocks of a file of `length_bytes`, in order; none for an empty file. They know the file's length, not its owner.
+std::vector<BlockRef> cut_into_blocks(std::string_view store, AttachmentId attachment,
                                       std::string_view store_path, std::string_view version,
                                       std::uint64_t length_bytes, std::uint64_t block_size_bytes,
                                       std::uint32_t page_size_bytes);

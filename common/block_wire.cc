@@ -2,6 +2,7 @@
 
 #include "proto/hearth.pb.h"
 
+#include <algorithm>
 #include <bit>
 #include <string>
 
@@ -29,6 +30,16 @@ Status check_bytes(const proto::BlockRef& message) {
   return ok();
 }
 
+// Not part of the id, and still not anything: rules decide by it.
+Status check_file(const proto::BlockRef& message) {
+  const std::uint64_t length = message.file_length_bytes();
+  if (length == 0) return ok();  // of a peer that does not say
+  if (length > static_cast<std::uint64_t>(INT64_MAX) || length < message.start_bytes() + message.length_bytes()) {
+    return wrong(message, "ends beyond its file of " + std::to_string(length) + " bytes");
+  }
+  return ok();
+}
+
 Status check_names(const proto::BlockRef& message) {
   const std::string& path = message.store_path();
   if (path.size() > max_store_path_bytes) {
@@ -42,10 +53,18 @@ Status check_names(const proto::BlockRef& message) {
     return wrong(message, "has a file version of " + std::to_string(message.version().size()) + " bytes, where " +
                               std::to_string(max_file_version_bytes) + " are allowed");
   }
+  if (const Status tenant = check_tenant(message.tenant()); !tenant) return wrong(message, tenant.error().message());
   return ok();
 }
 
 }  // namespace
+
+Status check_tenant(std::string_view tenant) {
+  const auto is_control = [](char byte) { return static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f; };
+  if (tenant.size() <= max_tenant_bytes && std::none_of(tenant.begin(), tenant.end(), is_control)) return ok();
+  return Error(Code::invalid_argument, "has a tenant that is longer than " + std::to_string(max_tenant_bytes) +
+                                           " bytes or contains a control character");
+}
 
 void block_to_wire(const BlockRef& block, proto::BlockRef& out) {
   out.set_id_high(block.id.high);
@@ -56,6 +75,10 @@ void block_to_wire(const BlockRef& block, proto::BlockRef& out) {
   out.set_start_bytes(block.start.value);
   out.set_length_bytes(block.length_bytes);
   out.set_page_size_bytes(block.page_size_bytes);
+  out.set_file_length_bytes(block.file.length_bytes);
+  if (block.file.uid != BlockFile::unknown_id) out.set_uid(block.file.uid);
+  if (block.file.gid != BlockFile::unknown_id) out.set_gid(block.file.gid);
+  out.set_tenant(block.file.tenant);
 }
 
 BlockId block_id_from_wire(const proto::BlockRef& message) { return BlockId{message.id_high(), message.id_low()}; }
@@ -65,6 +88,7 @@ Result<BlockRef> block_from_wire(const proto::BlockRef& message) {
     return Error(Code::invalid_argument, "a block without an id was named; resolve the path again");
   }
   CHECK_OK(check_bytes(message));
+  CHECK_OK(check_file(message));
   CHECK_OK(check_names(message));
   BlockRef block;
   block.id = block_id_from_wire(message);
@@ -74,6 +98,10 @@ Result<BlockRef> block_from_wire(const proto::BlockRef& message) {
   block.start = FileOffset{message.start_bytes()};
   block.length_bytes = message.length_bytes();
   block.page_size_bytes = message.page_size_bytes();
+  block.file.length_bytes = message.file_length_bytes();
+  if (message.has_uid()) block.file.uid = message.uid();
+  if (message.has_gid()) block.file.gid = message.gid();
+  block.file.tenant = message.tenant();
   return block;
 }
 

@@ -9,6 +9,7 @@
 #include "common/block.h"
 
 #include <cstddef>
+#include <string_view>
 
 namespace hearth::proto {
 class BlockRef;
@@ -18,12 +19,17 @@ namespace hearth {
 
 inline constexpr std::size_t max_store_path_bytes = 4096;    // as a path of the namespace
 inline constexpr std::size_t max_file_version_bytes = 4096;  // opaque: an under-store's entity tag and version id
+inline constexpr std::size_t max_tenant_bytes = 64;
 
 void block_to_wire(const BlockRef& block, proto::BlockRef& out);
 
 // A block that keeps its promises: an id that is not zero, a length of 1 to max_block_size_bytes, bytes of a file that
-// can exist, pages that are a power of two within bounds, a relative path without a zero byte.
+// can exist, pages that are a power of two within bounds, a relative path without a zero byte, a file that is long enough
+// for the block (or of a length that was not sent), a tenant without control characters.
 Result<BlockRef> block_from_wire(const proto::BlockRef& message);
+
+// invalid_argument: too long, or with a control character. "" is no tenant, and fine.
+Status check_tenant(std::string_view tenant);
 
 // The id alone, for whoever only looks it up.
 BlockId block_id_from_wire(const proto::BlockRef& message);

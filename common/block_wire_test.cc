@@ -18,6 +18,10 @@ BlockRef block() {
   ref.start = FileOffset{5ULL << 30};
   ref.length_bytes = (1ULL << 20) + 17;
   ref.page_size_bytes = 128U << 10;
+  ref.file.length_bytes = ref.start.value + ref.length_bytes + 5;
+  ref.file.uid = 1000;
+  ref.file.gid = 0;
+  ref.file.tenant = "ml \xc3\xa9";
   ref.id = block_id("file:///data", ref.store_path, ref.version, BlockSpan{ref.start.value, ref.length_bytes, ref.page_size_bytes});
   return ref;
 }
@@ -26,6 +30,7 @@ BlockRef block() {
 std::string refusal(const std::function<void(proto::BlockRef&)>& change) {
   proto::BlockRef message;
   block_to_wire(block(), message);
+  message.clear_file_length_bytes();  // so that each field is looked at by itself
   change(message);
   const Result<BlockRef> got = block_from_wire(message);
   if (got) return {};
@@ -48,6 +53,10 @@ TEST(BlockWire, ABlockComesBackAsItWasSent) {
   EXPECT_EQ(got->start.value, sent.start.value);
   EXPECT_EQ(got->length_bytes, sent.length_bytes);
   EXPECT_EQ(got->page_size_bytes, sent.page_size_bytes);
+  EXPECT_EQ(got->file.length_bytes, sent.file.length_bytes);
+  EXPECT_EQ(got->file.uid, 1000u);
+  EXPECT_EQ(got->file.gid, 0u) << "root is an owner, not an unknown one";
+  EXPECT_EQ(got->file.tenant, sent.file.tenant);
   EXPECT_EQ(block_id_from_wire(parsed), sent.id);
 }
 
@@ -90,6 +99,42 @@ TEST(BlockWire, RefusesPathsAndVersionsOutOfBounds) {
   EXPECT_NE(refusal([](auto& m) { m.set_store_path("/a"); }), "");
   EXPECT_EQ(refusal([](auto& m) { m.set_version(std::string(max_file_version_bytes, 'v')); }), "");
   EXPECT_NE(refusal([](auto& m) { m.set_version(std::string(max_file_version_bytes + 1, 'v')); }), "");
+}
+
+TEST(BlockWire, APeerThatSaysNothingOfTheFileIsUnderstood) {
+  proto::BlockRef message;
+  block_to_wire(block(), message);
+  message.clear_file_length_bytes(), message.clear_uid(), message.clear_gid(), message.clear_tenant();
+  const Result<BlockRef> got = block_from_wire(message);
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(got->file.length_bytes, 0u);
+  EXPECT_EQ(got->file_length_bytes(), got->start.value + got->length_bytes) << "what is known to exist";
+  EXPECT_EQ(got->file.uid, BlockFile::unknown_id);
+  EXPECT_EQ(got->file.gid, BlockFile::unknown_id);
+  EXPECT_EQ(got->file.tenant, "");
+}
+
+TEST(BlockWire, RefusesABlockBeyondTheEndOfItsFile) {
+  const std::uint64_t end = block().start.value + block().length_bytes;
+  EXPECT_EQ(refusal([&](auto& m) { m.set_file_length_bytes(end); }), "");
+  EXPECT_NE(refusal([&](auto& m) { m.set_file_length_bytes(end - 1); }).find("beyond its file"), std::string::npos);
+  EXPECT_NE(refusal([&](auto& m) { m.set_file_length_bytes(1); }), "");
+  EXPECT_EQ(refusal([&](auto& m) { m.set_file_length_bytes(INT64_MAX); }), "");
+  EXPECT_NE(refusal([&](auto& m) { m.set_file_length_bytes(1ULL << 63); }), "");
+}
+
+TEST(BlockWire, RefusesTenantsOutOfBounds) {
+  EXPECT_EQ(refusal([](auto& m) { m.set_tenant(std::string(max_tenant_bytes, 't')); }), "");
+  EXPECT_NE(refusal([](auto& m) { m.set_tenant(std::string(max_tenant_bytes + 1, 't')); }).find("tenant"), std::string::npos);
+  EXPECT_NE(refusal([](auto& m) { m.set_tenant("a\nb"); }), "");
+  EXPECT_NE(refusal([](auto& m) { m.set_tenant(std::string("a\0b", 3)); }), "");
+}
+
+TEST(BlockWire, TheIdDoesNotDependOnOwnerTenantOrReader) {
+  std::vector<BlockRef> blocks = cut_into_blocks("s", AttachmentId{1}, "p", "v", 10, 1 << 20, 1 << 20);
+  ASSERT_EQ(blocks.size(), 1u);
+  EXPECT_EQ(blocks[0].file.length_bytes, 10u);
+  EXPECT_EQ(blocks[0].id, block_id("s", "p", "v", BlockSpan{0, 10, 1 << 20}));
 }
 
 }  // namespace

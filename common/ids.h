@@ -28,7 +28,7 @@ using PageIndex = StrongId<struct PageIndexTag, std::uint32_t>;  // page number 
 
 inline constexpr InodeId root_inode{1};
 
-// Identity of a block's content: XXH3-128 over (store URI, path in the store, file version,
+// Identity of a block's content: XXH3-128 over (store, path in the store, file version,
 // span); see block_id() in common/block.h. A new file version has new ids, so a
 // stale block can not be reached.
 struct BlockId {

@@ -8,7 +8,7 @@
 namespace hearth {
 namespace {
 
-constexpr std::string_view hex_digits = "0123456789abcdef";
+constexpr std::string_view lower_hex = "0123456789abcdef";
 
 std::string_view upper_name(LogLevel level) {
   switch (level) {
@@ -90,8 +90,8 @@ void append_hex_escape(std::string& out, char byte, std::string_view backslash) 
   const auto value = static_cast<unsigned char>(byte);
   out.append(backslash);
   out += 'x';
-  out += hex_digits[value >> 4];
-  out += hex_digits[value & 0xF];
+  out += lower_hex[value >> 4];
+  out += lower_hex[value & 0xF];
 }
 
 bool needs_quotes(std::string_view value) {
@@ -144,8 +144,8 @@ void append_json_string(std::string& out, std::string_view value) {
       out += c;
     } else if (length == 1 && (static_cast<unsigned char>(c) < ' ' || c == 0x7F)) {
       out += "\\u00";
-      out += hex_digits[static_cast<unsigned char>(c) >> 4];
-      out += hex_digits[static_cast<unsigned char>(c) & 0xF];
+      out += lower_hex[static_cast<unsigned char>(c) >> 4];
+      out += lower_hex[static_cast<unsigned char>(c) & 0xF];
     } else {
       out.append(value.substr(at, length));
     }

@@ -14,6 +14,7 @@ class ClientFile final : public SourceFile {
   Result<std::size_t> pread(std::span<std::byte> into, std::uint64_t offset) override {
     return file_.pread(into, offset);
   }
+  Result<ReadView> view(std::uint64_t offset, std::size_t length) override { return file_.read_view(offset, length); }
   Result<MappedBlock> map() override { return file_.map(); }
   Result<std::uint64_t> load(std::uint64_t offset, std::uint64_t length) override {
     return file_.load(offset, length);

@@ -126,14 +126,19 @@ void FileSystem::consider_prefetch(const std::string& path, const FileHandle& ha
   prefetcher_.add(std::move(key), handle.file);
 }
 
-Result<std::span<const std::byte>> FileSystem::read(const FileHandle& handle, std::uint64_t offset, std::size_t size,
-                                                    std::span<std::byte> scratch) {
+Result<ReadView> FileSystem::read(const FileHandle& handle, std::uint64_t offset, std::size_t size,
+                                  std::span<std::byte> scratch) {
   const std::uint64_t length = handle.file->status().length_bytes;
-  if (offset >= length) return std::span<const std::byte>();
+  if (offset >= length) return ReadView{};
   const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size, length - offset));
   if (handle.block) {
     counters_.read_mapped(wanted);
-    return handle.block->bytes.subspan(offset, wanted);
+    return ReadView{.bytes = handle.block->bytes.subspan(offset, wanted), .hold = handle.block->hold};
+  }
+  Result<ReadView> shared = handle.file->view(offset, wanted);
+  if (shared && shared->bytes.size() == wanted) {
+    counters_.read_mapped(wanted);
+    return shared;
   }
   if (wanted > scratch.size()) return Error(Code::internal, "a read of more than the mount's max_read");
   TRY(count, handle.file->pread(scratch.first(wanted), offset));
@@ -144,7 +149,7 @@ Result<std::span<const std::byte>> FileSystem::read(const FileHandle& handle, st
                                      " inside the file; read it again");
   }
   counters_.read_copied(count);
-  return std::span<const std::byte>(scratch.first(wanted));
+  return ReadView{.bytes = scratch.first(wanted), .hold = nullptr};
 }
 
 void FileSystem::release(FileHandle& handle) {

@@ -64,9 +64,9 @@ class FileSystem {
   Result<std::string> readlink(NodeId node);
 
   Result<std::shared_ptr<FileHandle>> open(NodeId node);
-  // Bytes of the handle's version: a part of shared memory or of `scratch`; short only at the end of the file.
-  Result<std::span<const std::byte>> read(const FileHandle& handle, std::uint64_t offset, std::size_t size,
-                                          std::span<std::byte> scratch);
+  // Bytes of the handle's version: a part of shared memory, or of `scratch` and then without a hold; short only at the end
+  // of the file.
+  Result<ReadView> read(const FileHandle& handle, std::uint64_t offset, std::size_t size, std::span<std::byte> scratch);
   // Whether read() has to ask somebody and may wait.
   static bool may_wait(const FileHandle& handle) { return !handle.block; }
   void release(FileHandle& handle);

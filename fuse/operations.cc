@@ -119,11 +119,11 @@ void on_read(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset, fu
     space = thread_scratch(std::min<std::size_t>(size, request.files().options().max_read_bytes));
     request.may_wait();
   }
-  const auto bytes = request.files().read(*handle, static_cast<std::uint64_t>(offset), size, space);
+  const Result<ReadView> read = request.files().read(*handle, static_cast<std::uint64_t>(offset), size, space);
   if (!request.take()) return;
-  if (!bytes) return request.fail(bytes.error());
+  if (!read) return request.fail(read.error());
   request.done();
-  fuse_reply_buf(req, reinterpret_cast<const char*>(bytes->data()), bytes->size());
+  fuse_reply_buf(req, reinterpret_cast<const char*>(read->bytes.data()), read->bytes.size());
 }
 
 void on_statfs(fuse_req_t req, fuse_ino_t node) {

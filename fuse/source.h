@@ -25,6 +25,8 @@ class SourceFile {
   virtual ~SourceFile() = default;
   virtual const FileStatus& status() const = 0;
   virtual Result<std::size_t> pread(std::span<std::byte> into, std::uint64_t offset) = 0;
+  // As File::read_view.
+  virtual Result<ReadView> view(std::uint64_t offset, std::size_t length) = 0;
   virtual Result<MappedBlock> map() = 0;
   virtual Result<std::uint64_t> load(std::uint64_t offset, std::uint64_t length) = 0;
 };

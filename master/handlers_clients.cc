@@ -55,10 +55,13 @@ MasterService::Answer MasterService::resolve(Call call) {
   CO_TRY(path, NamespacePath::parse(request.path()));
   const Deadline deadline = bounded_deadline(*call, parts_.clock);
   const Freshness freshness = freshness_of(request.revalidate());
+  Status tenant = check_tenant(request.tenant());
+  if (!tenant) co_return std::move(tenant).error().with_context("resolving " + printable(request.path().substr(0, 256)));
   CO_TRY(found, co_await run_on(parts_.names, parts_.metadata.resolve(std::move(path), freshness, deadline)));
   proto::ResolveReply reply;
   to_wire(found.file, *reply.mutable_info());
-  for (const BlockRef& block : found.blocks) {
+  for (BlockRef& block : found.blocks) {
+    block.file.tenant = request.tenant();
     block_to_wire(block, *reply.add_blocks());
     to_wire(membership_.locations(block.id), *reply.add_locations());
   }

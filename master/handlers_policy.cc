@@ -43,8 +43,15 @@ void add_warnings(const policy::Checked& checked, proto::PolicyApplyReply& reply
 MasterService::Answer MasterService::policy_get(Call call) {
   CO_TRY(request, parse_body<proto::PolicyGetRequest>(*call));
   CO_TRY(row, co_await run_on(parts_.names, parts_.metadata.policy(request.version())));
+  std::string text = row.text;
+  CO_TRY(users, co_await run_on(parts_.names, parts_.metadata.policy_users(std::move(text))));
   proto::PolicyGetReply reply;
   to_wire(row, *reply.mutable_policy());
+  for (const policy::UserId& user : users) {
+    proto::PolicyUser& out = *reply.add_users();
+    out.set_name(user.name);
+    out.set_uid(user.uid);
+  }
   reply.mutable_policy()->set_text(row.text);
   reply.set_current_version(policy_version_);
   co_return reply_with(reply);

@@ -43,6 +43,16 @@ Status begin_with_policy_file(MetadataService& metadata, const std::string& path
   return ok();
 }
 
+// What has not run yet ends here: the metadata's upkeep waits already.
+template <class Thread>
+Error give_up(Thread& names, MetadataService& metadata, Clock& clock, Error why) {
+  names.start();
+  const Status ended = names.run_sync(metadata.stop(Deadline::after(clock, std::chrono::seconds(1))));
+  names.stop();
+  if (!ended) log_warn("metadata_not_stopped", {{"why", ended.error().to_string()}});
+  return why;
+}
+
 Task<> stop_network(RpcServer& server, MasterService& service, Deadline deadline) {
   const Status served = co_await server.stop(deadline);
   const Status stopped = co_await service.stop(Deadline::never());  // cancelled: ends at its next wait
@@ -133,7 +143,8 @@ Result<std::unique_ptr<Master>> Master::start(const MasterOptions& options, Mast
                                               impl->sync_pool, impl->store_pool, impl->dependencies.open_store};
   TRY(service, MetadataService::open(metadata_parts, metadata, system_rng().next()));
   impl->metadata = std::move(service);
-  if (!options.policy_file.empty()) CHECK_OK(begin_with_policy_file(*impl->metadata, options.policy_file));
+  const Status begun = options.policy_file.empty() ? ok() : begin_with_policy_file(*impl->metadata, options.policy_file);
+  if (!begun) return give_up(impl->names, *impl->metadata, impl->clock(), begun.error());
   impl->transport = impl->dependencies.make_transport(impl->network.executor());
   const MasterService::Parts service_parts{impl->network.executor(), impl->names.executor(), impl->clock(),
                                            *impl->transport, *impl->metadata};

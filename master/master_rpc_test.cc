@@ -8,6 +8,7 @@
 #include "master/wire.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -79,9 +80,10 @@ class MasterRpc : public ::testing::Test {
     request.set_limit(limit);
     return client_->call<proto::ListReply>(Method::list, request);
   }
-  Result<proto::ResolveReply> resolve(const std::string& path) {
+  Result<proto::ResolveReply> resolve(const std::string& path, const std::string& tenant = "") {
     proto::ResolveRequest request;
     request.set_path(path);
+    request.set_tenant(tenant);
     return client_->call<proto::ResolveReply>(Method::resolve, request);
   }
   std::vector<std::string> names(const std::string& path) {
@@ -141,6 +143,42 @@ TEST_F(MasterRpc, AnswersStatListAndResolveOfAnAttachedDirectory) {
   EXPECT_EQ(stat("/data/none/x").code(), Code::not_found);
   EXPECT_EQ(stat("/nowhere").code(), Code::not_found);
   EXPECT_EQ(stat("/data/../x").code(), Code::invalid_argument);
+}
+
+TEST_F(MasterRpc, BlocksSayWhatRulesMatchOn) {
+  write_file(directory_ / "source/a", std::string(3 << 20, 'x'));
+  proto::AttachRequest attaching;
+  attaching.set_path("/data");
+  attaching.set_uri(source_uri());
+  attaching.mutable_options()->set_block_size_bytes(1 << 20);
+  ASSERT_TRUE(client_->call<proto::AttachReply>(Method::attach, attaching));
+  const auto resolved = resolve("/data/a", "ml");
+  ASSERT_TRUE(resolved) << resolved.error().to_string();
+  ASSERT_EQ(resolved->blocks_size(), 3);
+  for (const proto::BlockRef& block : resolved->blocks()) {
+    EXPECT_EQ(block.file_length_bytes(), 3u << 20) << "of the file, not of the block";
+    ASSERT_TRUE(block.has_uid() && block.has_gid());
+    EXPECT_EQ(block.uid(), ::geteuid());
+    EXPECT_EQ(block.gid(), resolved->info().gid());
+    EXPECT_EQ(block.tenant(), "ml");
+  }
+  const auto nobody = resolve("/data/a");
+  ASSERT_TRUE(nobody);
+  EXPECT_EQ(nobody->blocks(0).tenant(), "");
+  EXPECT_EQ(nobody->blocks(0).id_high(), resolved->blocks(0).id_high()) << "the same block for every tenant";
+  EXPECT_EQ(resolve("/data/a", std::string(65, 't')).code(), Code::invalid_argument);
+  EXPECT_EQ(resolve("/data/a", "a\nb").code(), Code::invalid_argument);
+}
+
+TEST_F(MasterRpc, APolicyComesWithTheUsersThatItNames) {
+  proto::PolicyApplyRequest request;
+  request.set_text("[[rule]]\nname = \"r\"\nowner = [\"root\", \"77\", \"nobody-has-this-name\"]\nttl = \"1d\"\n");
+  ASSERT_TRUE(client_->call<proto::PolicyApplyReply>(Method::policy_apply, request));
+  const auto got = client_->call<proto::PolicyGetReply>(Method::policy_get, proto::PolicyGetRequest());
+  ASSERT_TRUE(got) << got.error().to_string();
+  ASSERT_EQ(got->users_size(), 1);
+  EXPECT_EQ(got->users(0).name(), "root");
+  EXPECT_EQ(got->users(0).uid(), 0u);
 }
 
 TEST_F(MasterRpc, ShowsChangesOfTheSourceAtOnceWhenTheTtlIsZero) {

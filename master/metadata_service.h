@@ -12,15 +12,18 @@
 #include "common/blocking.h"
 #include "common/task_group.h"
 #include "master/flight.h"
+#include "master/list_ahead.h"
 #include "master/namespace.h"
 #include "master/negative_cache.h"
 #include "master/policy_store.h"
 #include "master/s3_events.h"
 #include "master/store_set.h"
 #include "master/sync_group.h"
+#include "tiering/policy/policy.h"
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +35,7 @@ struct MetadataOptions {
   Duration store_deadline = std::chrono::seconds(10);  // of one question to an under-store
   Duration stale_after = std::chrono::seconds(2);      // when older metadata may be served, a reader waits this long for newer
   Duration retry_store_every = std::chrono::seconds(1);
+  Duration sweep_stores_every = std::chrono::hours(1);  // StoreUpkeep::sweep of each store in use
   std::size_t store_calls_at_once = 4;  // of one under-store; the store pool needs more threads than that
   std::size_t load_batch = 1000;   // entries asked of the store at a time
   std::size_t turn_rows = 256;     // rows written before others get their turn
@@ -102,6 +106,8 @@ class MetadataService {
   // ops/policy.cc. Version 0 stands for the one in force.
   Task<PolicyRow> policy(std::uint64_t version);
   Task<std::vector<PolicyRow>> policy_versions();  // the newest first
+  // Whom the names of owners in this policy mean on this host, now.
+  Task<std::vector<policy::UserId>> policy_users(std::string text);
   Task<PolicyRow> apply_policy(std::string text, PolicyChange change, Deadline deadline);
   Task<PolicyRow> roll_policy_back(std::uint64_t version, PolicyChange change, Deadline deadline);
   // Before anything is served: applies `text` durably if no policy was ever applied. Answers the one in force.
@@ -136,6 +142,7 @@ class MetadataService {
     Moment checked;              // of the answer
     std::optional<Inode> known;  // the leaf as last known, current or not
     std::string ask;
+    InodeId parent;              // of the leaf
   };
   using StatFlight = Flight<Inode>;
 
@@ -164,12 +171,18 @@ class MetadataService {
   Task<> revalidate(NamespacePath path, StoreEvent event);
 
   // ops/load.cc
+  void list_ahead(const Reader& reader, const Lookup& asking);
+  Task<> load_ahead(Reader reader, std::string store_path, InodeId directory);
   enum class Page : std::uint8_t { first, later };
   Task<> ensure_listed(Reader reader, NamespacePath path, InodeId directory, Page page);
   Task<> load_shared(Reader reader, std::string store_path, InodeId directory);
   Task<> run_load(AttachmentId attachment, std::string store_path, InodeId directory, std::shared_ptr<Flight<>> flight);
   Task<> load_directory(AttachmentId attachment, std::string store_path, InodeId directory);
+  using BatchFlight = Flight<std::vector<ObjectInfo>>;
+  std::shared_ptr<BatchFlight> start_batch(const std::shared_ptr<Listing>& listing);
+  Task<> run_batch(std::shared_ptr<Listing> listing, std::shared_ptr<BatchFlight> flight);
   Task<> load_entries(std::shared_ptr<UnderStore> store, std::string store_path, std::shared_ptr<LoadProgress> load);
+  Task<> sweep_stores();
   Task<> sweep_load(std::shared_ptr<LoadProgress> load);
   Task<> give_turn();
   void kick_cleaner();
@@ -197,6 +210,7 @@ class MetadataService {
 
   // Namespace thread only
   TaskGroup tasks_;
+  TaskGroup upkeep_;  // ends when it is told to, not when it is done
   WaitBoard board_;
   SyncGroup sync_;
   StoreSet stores_;
@@ -205,6 +219,8 @@ class MetadataService {
   std::size_t events_under_way_ = 0;
   std::map<std::pair<AttachmentId, std::string>, std::shared_ptr<StatFlight>> asks_;
   std::map<InodeId, std::shared_ptr<Flight<>>> loads_;
+  ListAhead list_ahead_;
+  std::set<InodeId> loads_ahead_;  // of loads_, those that no listing waits for
   enum class Cleaner : std::uint8_t { idle, running } cleaner_ = Cleaner::idle;
   TimePoint next_trim_ = TimePoint::min();
 };

@@ -373,5 +373,28 @@ TEST(BigDirectory, IsLoadedInTurnsWithoutBlockingOthersOrHoldingItInMemory) {
   EXPECT_EQ(names.names("/big", 4096).size(), static_cast<std::size_t>(entries));
 }
 
+// Story: blocks were named by URI alone, so a bucket of the same name at another endpoint was served from the first one's.
+TEST(Resolve, NamesOtherBlocksForTheSameUriAtAnotherEndpoint) {
+  NamesHarness names;
+  const std::string bucket = "s3://lake/raw";
+  names.store(bucket).put_file("f", 10);
+  const auto attach_at = [&](const std::string& path, const std::string& endpoint) {
+    AttachmentSettings at = settings(1s);
+    at.store_options["endpoint"] = endpoint;
+    ASSERT_TRUE(names.attach(path, bucket, at));
+  };
+  attach_at("/one", "https://one.example");
+  attach_at("/again", "https://one.example/");
+  attach_at("/two", "https://two.example");
+  const auto block = [&](const std::string& path) {
+    const auto resolved = names.run(names.service().resolve(NamesHarness::parse(path), Freshness::cached, names.soon()));
+    EXPECT_TRUE(resolved) << resolved.error().to_string();
+    return resolved->blocks.at(0);
+  };
+  EXPECT_EQ(block("/one/f").version, block("/two/f").version);
+  EXPECT_NE(block("/one/f").id, block("/two/f").id);
+  EXPECT_EQ(block("/one/f").id, block("/again/f").id);
+}
+
 }  // namespace
 }  // namespace hearth::master

@@ -61,6 +61,14 @@ StoreCapabilities StoreSet::capabilities(AttachmentId attachment) const {
   return found == entries_.end() || !found->second.store ? StoreCapabilities() : found->second.store->capabilities();
 }
 
+std::vector<std::pair<AttachmentId, std::shared_ptr<UnderStore>>> StoreSet::opened() const {
+  std::vector<std::pair<AttachmentId, std::shared_ptr<UnderStore>>> stores;
+  for (const auto& [attachment, entry] : entries_) {
+    if (entry.store) stores.emplace_back(attachment, entry.store);
+  }
+  return stores;
+}
+
 void StoreSet::answered(AttachmentId attachment) {
   const auto found = entries_.find(attachment);
   if (found == entries_.end() || found->second.failed_at == TimePoint::min()) return;

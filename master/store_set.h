@@ -39,6 +39,8 @@ class StoreSet {
   void forget(AttachmentId attachment) { entries_.erase(attachment); }
 
   StoreCapabilities capabilities(AttachmentId attachment) const;
+  // Those in use.
+  std::vector<std::pair<AttachmentId, std::shared_ptr<UnderStore>>> opened() const;
   // What the last answer of the store was.
   void answered(AttachmentId attachment);
   void did_not_answer(AttachmentId attachment, TimePoint now);

@@ -93,7 +93,7 @@ Status BlockMemory::map(std::uint64_t length_bytes) {
 }
 
 Status BlockMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {
-  assert(!sealed() && offset % small_granule_bytes == 0 && offset + bytes.size() <= length_bytes_);
+  assert(sealed_ != Sealed::yes && offset % small_granule_bytes == 0 && offset + bytes.size() <= length_bytes_);
   if (!shareable()) {
     std::memcpy(base_ + offset, bytes.data(), bytes.size());
     return ok();
@@ -130,13 +130,20 @@ void BlockMemory::punch(std::uint64_t offset, std::uint64_t length) {
   assert(result == 0 && "a hole can always be punched into an unsealed memfd");
 }
 
-Status BlockMemory::seal() {
+Status BlockMemory::seal_size() {
   assert(shareable());
   if (sealed()) return ok();
+  // The mode keeps other users from opening it anew for writing.
   if (::fchmod(fd_.get(), 0400) != 0) return system_error("fchmod of a memfd");
-  if (::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) {
-    return system_error("sealing a memfd");
-  }
+  if (::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) return system_error("sealing a memfd");
+  sealed_ = Sealed::size;
+  return ok();
+}
+
+Status BlockMemory::seal() {
+  if (sealed_ == Sealed::yes) return ok();
+  CHECK_OK(seal_size());
+  if (::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) return system_error("sealing a memfd");
   // Our own mapping predates the seal and could still write: published bytes never change.
   if (::mprotect(base_, mapped_bytes_, PROT_READ) != 0) return system_error("protecting a sealed block");
   sealed_ = Sealed::yes;

@@ -36,7 +36,8 @@ class BlockMemory {
   std::uint64_t length_bytes() const { return length_bytes_; }
   Granule granule() const { return granule_; }
   bool shareable() const { return static_cast<bool>(fd_); }
-  bool sealed() const { return sealed_ == Sealed::yes; }
+  // Its descriptor may be in other hands: never resized, punched or reused.
+  bool sealed() const { return sealed_ != Sealed::no; }
 
   // Writes `bytes` at `offset`. By pwrite, which neither clears the fresh memory first nor takes a page fault per
   // 4 KiB; huge pages come only through the mapping, so there it is populated and copied to.
@@ -46,6 +47,8 @@ class BlockMemory {
   void punch(std::uint64_t offset, std::uint64_t length);
   // For the next block in the same memory. Never on sealed or private memory.
   Status resize(std::uint64_t length_bytes);
+  // From here on nobody but this user can change it, and nobody can shrink, grow or punch it. write() goes on.
+  Status seal_size();
   // From here on nobody, this process included, can write, shrink, grow or punch through a descriptor.
   Status seal();
   // A read-only descriptor with a file position of its own. Only when sealed.
@@ -59,7 +62,7 @@ class BlockMemory {
   std::uint64_t orphaned_bytes() const { return orphaned_bytes_; }
 
  private:
-  enum class Sealed : std::uint8_t { no, yes };
+  enum class Sealed : std::uint8_t { no, size, yes };
   BlockMemory(std::shared_ptr<Budget> budget, UniqueFd fd, Granule granule);
   Status map(std::uint64_t length_bytes);
   std::uint64_t paged_bytes() const;

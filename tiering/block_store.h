@@ -96,12 +96,13 @@ class PageFill {
 };
 
 // A descriptor that a local client may keep: sealed (SHRINK, GROW, FUTURE_WRITE, SEAL), mode 0400, opened read-only.
+// Of a block in filling it is sealed against FUTURE_WRITE only when the last page is there; holes in it read as zeros.
 struct BlockGrant {
   LeaseId lease;
   UniqueFd fd;                    // block bytes are [offset_bytes, offset_bytes + length_bytes) of it; it ends there
   std::uint64_t offset_bytes = 0;
   std::uint64_t length_bytes = 0;
-  std::vector<std::uint32_t> chunk_checksums;
+  std::vector<std::uint32_t> chunk_checksums;  // empty: in filling
 };
 
 // What became present or absent since the last call, net, for the reports to the master.
@@ -115,6 +116,7 @@ struct BlockResidency {
   bool complete = false;
   std::uint64_t resident_bytes = 0;
   std::uint32_t leases = 0;
+  bool goes_whole = false;  // it was granted, so no page of it is given back alone
 };
 
 // The unit of memory that eviction would take next, still in its place. Its pages stay while this lives, and nothing
@@ -146,6 +148,12 @@ class BlockStore {
 
   // Only for a fully resident block within grant_max_fraction that is not private; unsupported or not_found otherwise.
   virtual Result<BlockGrant> grant(const BlockRef& block) = 0;
+  // The same for a block of which pages are missing, maybe all: they are filled where the descriptor shows them as long
+  // as the block stays in the map. A complete block is granted as by grant(). Never one whose memory held another block's
+  // bytes. no_space: there is no room for it.
+  virtual Result<BlockGrant> grant_in_filling(const BlockRef& block) = 0;
+  // Whether the descriptor of this lease shows exactly these bytes.
+  virtual bool shows(LeaseId lease, std::span<const std::byte> bytes) const = 0;
   virtual void release(LeaseId lease) = 0;
   // Leases whose release would give memory back, coldest first, when `bytes` more are wanted.
   virtual std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const = 0;

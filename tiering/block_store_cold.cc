@@ -90,8 +90,8 @@ void BlockStoreImpl::pin(const BlockId& id, Pinned pinned) {
   }
   pinned_bytes_ -= resident_bytes;
   if (block->leases > 0) return;  // release() inserts it
-  const std::size_t units = block->whole_only() ? 1 : block->units.size();
-  for (std::uint32_t unit = 0; unit < units; ++unit) {
+  if (block->whole_only()) return renew_whole_slot(*block);
+  for (std::uint32_t unit = 0; unit < block->units.size(); ++unit) {
     if (block->units[unit].resident_pages > 0) insert_slot(*block, unit);
   }
 }

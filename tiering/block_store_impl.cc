@@ -76,57 +76,13 @@ PageView BlockStoreImpl::commit(PageFill fill, std::vector<std::uint32_t> chunk_
     block->pages[page.value] = record;
     count_resident(*block, length);
     if (++block->resident_pages == 1) presence_changed(block->id, Presence::present);
-    if (unit.resident_pages == 1) {
-      budget_->move(Charge::filling, Charge::resident, unit.charged_bytes);
-      insert_slot(*block, unit_index);
-      block->last_access = ++accesses_;
-      unit.last_access = block->last_access;
-    } else {
-      touch(*block, unit_index);
-    }
+    if (unit.resident_pages == 1) budget_->move(Charge::filling, Charge::resident, unit.charged_bytes);
+    place_in_order(*block, unit_index);
+    // Granted in filling. Should the kernel refuse the last seals, no further grant of it is made.
+    if (block->whole_only() && block->complete()) (void)block->memory->seal();
   }
   return view_of(std::move(record));
 }
-
-Result<BlockGrant> BlockStoreImpl::grant(const BlockRef& ref) {
-  const std::shared_ptr<Block> block = block_of(ref.id);
-  if (block == nullptr || !block->complete()) {
-    return Error(Code::not_found, "block " + ref.id.to_hex() + " is not fully resident; read it through the worker");
-  }
-  const std::uint64_t cost = block->layout.block_charge_bytes();
-  if (static_cast<double>(cost) > options_.grant_max_fraction * static_cast<double>(options_.capacity_bytes)) {
-    return Error(Code::unsupported, "block " + ref.id.to_hex() + " costs " + std::to_string(cost) +
-                                        " bytes, more than grant_max_fraction of the tier; read it through the worker");
-  }
-  if (!block->memory->shareable()) {
-    return Error(Code::unsupported, "block " + ref.id.to_hex() + " of " + std::to_string(block->layout.length_bytes) +
-                                        " bytes is too short to be granted; read it through the worker");
-  }
-  CHECK_OK(block->memory->seal());
-  TRY(fd, block->memory->open_read_only());
-  BlockGrant grant{.fd = std::move(fd), .length_bytes = block->layout.length_bytes};
-  for (const auto& page : block->pages) {
-    grant.chunk_checksums.insert(grant.chunk_checksums.end(), page->checksums.begin(), page->checksums.end());
-  }
-  // From now on the block goes whole, so the policy knows it by one slot, and by none while leased.
-  for (std::uint32_t unit = 0; unit < block->units.size(); ++unit) remove_slot(*block, unit, Removal::dropped);
-  if (block->leases++ == 0) leased_bytes_ += cost;
-  block->last_access = ++accesses_;
-  grant.lease = leases_.add(block);
-  return grant;
-}
-
-void BlockStoreImpl::release(LeaseId id) {
-  const std::optional<LeaseTable::Lease> lease = leases_.remove(id);
-  if (!lease) return;
-  Block& block = *lease->block;
-  if (--block.leases > 0 || block.place == Place::detached) return;
-  leased_bytes_ -= block.layout.block_charge_bytes();
-  block.last_access = ++accesses_;
-  insert_slot(block, 0);
-}
-
-std::vector<LeaseId> BlockStoreImpl::leases_to_recall(std::uint64_t bytes) const { return leases_.coldest(bytes); }
 
 BlockResidency BlockStoreImpl::residency(const BlockId& id) const {
   const auto found = blocks_.find(id);
@@ -135,7 +91,8 @@ BlockResidency BlockStoreImpl::residency(const BlockId& id) const {
   return BlockResidency{.present = block.resident_pages > 0,
                         .complete = block.complete(),
                         .resident_bytes = block.resident_bytes,
-                        .leases = block.leases};
+                        .leases = block.leases,
+                        .goes_whole = block.whole_only()};
 }
 
 PresenceChanges BlockStoreImpl::take_changes() {
@@ -197,6 +154,23 @@ void BlockStoreImpl::insert_slot(Block& block, std::uint32_t unit) {
   // A block that was granted goes whole, so its one slot stands for all of it.
   const std::uint64_t charge_bytes = block.whole_only() ? block.charged_bytes() : block.units[unit].charged_bytes;
   policy_->inserted(slot, BlockIdHash{}(block.id) + unit * 0x9E3779B97F4A7C15ULL, charge_bytes);
+}
+
+void BlockStoreImpl::place_in_order(Block& block, std::uint32_t unit) {
+  const bool known = !block.whole_only() && block.units[unit].resident_pages > 1;
+  if (known) return touch(block, unit);
+  block.last_access = ++accesses_;
+  block.units[block.whole_only() ? 0 : unit].last_access = block.last_access;
+  if (block.whole_only()) {
+    renew_whole_slot(block);
+  } else {
+    insert_slot(block, unit);
+  }
+}
+
+void BlockStoreImpl::renew_whole_slot(Block& block) {
+  remove_slot(block, 0, Removal::dropped);
+  if (block.leases == 0 && block.resident_pages > 0) insert_slot(block, 0);
 }
 
 void BlockStoreImpl::remove_slot(Block& block, std::uint32_t unit, Removal why) {

@@ -45,6 +45,8 @@ class BlockStoreImpl final : public BlockStore {
   PageView commit(PageFill fill, std::vector<std::uint32_t> chunk_checksums) override;
   void drop_corrupt(const BlockId& block, PageIndex page) override;
   Result<BlockGrant> grant(const BlockRef& block) override;
+  Result<BlockGrant> grant_in_filling(const BlockRef& block) override;
+  bool shows(LeaseId lease, std::span<const std::byte> bytes) const override;
   void release(LeaseId lease) override;
   std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const override;
   std::uint64_t free_block(const BlockId& block) override;
@@ -68,6 +70,10 @@ class BlockStoreImpl final : public BlockStore {
   Status validate(const BlockRef& block, PageIndex page) const;
   std::shared_ptr<Block> block_of(const BlockId& id) const;
   static PageView view_of(std::shared_ptr<const PageRecord> record);
+  Layout layout_of(const BlockRef& block) const;
+  static Status same_shape(const Block& block, const BlockRef& ref);
+  Status may_be_granted(const BlockRef& block, const Layout& layout) const;
+  Result<BlockGrant> lease(std::shared_ptr<Block> block);
 
   // Reservation: block_store_reserve.cc.
   Result<std::shared_ptr<Block>> create_block(const BlockRef& block, const Layout& layout, std::uint64_t charge_bytes);
@@ -90,6 +96,9 @@ class BlockStoreImpl final : public BlockStore {
 
   void touch(Block& block, std::uint32_t unit);
   void insert_slot(Block& block, std::uint32_t unit);
+  void place_in_order(Block& block, std::uint32_t unit);  // it has one page more
+  // The one slot of a block that goes whole, none while it is leased or empty; its cost may have grown.
+  void renew_whole_slot(Block& block);
   void remove_slot(Block& block, std::uint32_t unit, Removal why);
   void count_resident(Block& block, std::int64_t bytes);
   enum class Presence : std::uint8_t { present, absent };

@@ -85,6 +85,7 @@ void BlockStoreImpl::drop_unit(Block& block, std::uint32_t unit_index, Removal w
 
 void BlockStoreImpl::detach(Block& block, Removal why) {
   const std::shared_ptr<Block> keep = block_of(block.id);  // until the end of this function
+  if (block.leases > 0) leased_bytes_ -= block.charged_bytes();
   const bool held = block.leases > 0 || block.filling_pages > 0 || block.viewed();
   for (std::uint32_t index = 0; index < block.units.size(); ++index) {
     Unit& unit = block.units[index];
@@ -103,7 +104,6 @@ void BlockStoreImpl::detach(Block& block, Removal why) {
       unit.resident_pages = 0;
     }
   }
-  if (block.leases > 0) leased_bytes_ -= block.layout.block_charge_bytes();
   if (block.resident_pages > 0) presence_changed(block.id, Presence::absent);
   block.resident_pages = 0;
   count_resident(block, -static_cast<std::int64_t>(block.resident_bytes));
@@ -112,7 +112,9 @@ void BlockStoreImpl::detach(Block& block, Removal why) {
 }
 
 void BlockStoreImpl::erase_if_idle(Block& block) {
-  if (block.idle() && block.place == Place::in_map) leave_map(block);
+  if (!block.idle() || block.place == Place::detached || block.leases > 0) return;
+  if (block.whole_only()) return detach(block, Removal::dropped);  // its empty units are still charged
+  leave_map(block);
 }
 
 void BlockStoreImpl::leave_map(Block& block) {

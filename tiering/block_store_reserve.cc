@@ -15,23 +15,30 @@ Error tier_full() {
 
 Result<PageFill> BlockStoreImpl::begin_fill(const BlockRef& ref, PageIndex page) {
   CHECK_OK(validate(ref, page));
-  const auto largest = huge_pages_ == HugePageSupport::present ? Granule::huge : Granule::small;
-  const Layout layout = Layout::of(ref.length_bytes, ref.page_size_bytes, largest);
+  const Layout layout = layout_of(ref);
   std::shared_ptr<Block> block = block_of(ref.id);
   if (block == nullptr) {
     TRY(created, create_block(ref, layout, layout.unit_charge_bytes(layout.unit_of(page))));
     blocks_.emplace(ref.id, created);
     return reserve(std::move(created), page);
   }
-  if (block->layout.length_bytes != ref.length_bytes || block->layout.page_size_bytes != ref.page_size_bytes) {
-    return Error(Code::invalid_argument, "block " + ref.id.to_hex() + " is held with another length or page size; "
-                                         "one id names one content");
-  }
+  CHECK_OK(same_shape(*block, ref));
   if (block->pages[page.value] != nullptr || block->filling[page.value]) {
     return Error(Code::busy, "block " + ref.id.to_hex() + ": page " + std::to_string(page.value) +
                                  (block->filling[page.value] ? " is being filled" : " is resident already"));
   }
   return reserve(std::move(block), page);
+}
+
+Layout BlockStoreImpl::layout_of(const BlockRef& ref) const {
+  const auto largest = huge_pages_ == HugePageSupport::present ? Granule::huge : Granule::small;
+  return Layout::of(ref.length_bytes, ref.page_size_bytes, largest);
+}
+
+Status BlockStoreImpl::same_shape(const Block& block, const BlockRef& ref) {
+  if (block.layout.length_bytes == ref.length_bytes && block.layout.page_size_bytes == ref.page_size_bytes) return ok();
+  return Error(Code::invalid_argument, "block " + ref.id.to_hex() + " is held with another length or page size; "
+                                       "one id names one content");
 }
 
 Result<std::shared_ptr<Block>> BlockStoreImpl::create_block(const BlockRef& ref, const Layout& layout,
@@ -96,6 +103,7 @@ Result<PageFill> BlockStoreImpl::reserve(std::shared_ptr<Block> block, PageIndex
     CHECK_OK(make_room(charge_bytes));
     budget_->charge(Charge::filling, charge_bytes);
     unit.charged_bytes = charge_bytes;
+    if (block->leases > 0 && block->place == Place::in_map) leased_bytes_ += charge_bytes;
   }
   return fill;
 }
@@ -105,7 +113,9 @@ void BlockStoreImpl::abandon(Block& block, PageIndex page) {
   block.filling[page.value] = false;
   --block.filling_pages;
   --unit.filling_pages;
-  if (unit.filling_pages == 0 && unit.resident_pages == 0 && unit.charged_bytes > 0) {
+  // What a descriptor may show is given back only with the block: an empty unit stays charged, for the next fill of it.
+  const bool returnable = !block.memory->sealed();
+  if (returnable && unit.filling_pages == 0 && unit.resident_pages == 0 && unit.charged_bytes > 0) {
     block.memory->punch(block.layout.unit_of(page) * block.layout.unit_bytes, block.layout.unit_bytes);
     const auto column = block.place == Place::in_map ? Charge::filling : Charge::orphaned;
     if (column == Charge::orphaned) block.memory->remove_orphaned(unit.charged_bytes);

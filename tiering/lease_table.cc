@@ -20,6 +20,11 @@ std::optional<LeaseTable::Lease> LeaseTable::remove(LeaseId id) {
   return lease;
 }
 
+const LeaseTable::Lease* LeaseTable::find(LeaseId id) const {
+  const auto found = leases_.find(id);
+  return found == leases_.end() ? nullptr : &found->second;
+}
+
 std::vector<LeaseId> LeaseTable::coldest(std::uint64_t bytes) const {
   struct Candidate {
     bool in_map;
@@ -42,7 +47,7 @@ std::vector<LeaseId> LeaseTable::coldest(std::uint64_t bytes) const {
     if (candidate.block != current) {
       if (back >= bytes) break;
       current = candidate.block;
-      back += candidate.block->layout.block_charge_bytes();
+      back += candidate.block->charged_bytes();
     }
     chosen.push_back(candidate.lease);
   }

@@ -25,6 +25,7 @@ class LeaseTable {
   LeaseId add(std::shared_ptr<Block> block);
   // The lease that ended, or nothing when it was not known.
   std::optional<Lease> remove(LeaseId id);
+  const Lease* find(LeaseId id) const;
   std::size_t size() const { return leases_.size(); }
 
   // Leases in the order in which a recall should ask for them, until `bytes` would come back:

@@ -44,16 +44,16 @@ std::string text_of(const addrinfo& address) {
   return host;
 }
 
-Result<Addresses> resolve(const HostPort& at) {
+Result<Addresses> resolve(const HostPort& at, const std::string& option) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   const int failed = ::getaddrinfo(at.host.c_str(), at.port.c_str(), &hints, &found);
-  if (failed != 0) return Error(Code::unavailable, "the name " + at.host + " is not resolved (" + ::gai_strerror(failed) + "); check the option endpoint and this host's DNS");
+  if (failed != 0) return Error(Code::unavailable, "the name " + at.host + " is not resolved (" + ::gai_strerror(failed) + "); check the option " + option + " and this host's DNS");
   return Addresses(found, &::freeaddrinfo);
 }
 
-Result<std::string> connect_to(const Addresses& addresses, const HostPort& at) {
+Result<std::string> connect_to(const Addresses& addresses, const HostPort& at, const std::string& option) {
   std::string why;
   for (const addrinfo* each = addresses.get(); each != nullptr; each = each->ai_next) {
     const int fd = ::socket(each->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -70,7 +70,7 @@ Result<std::string> connect_to(const Addresses& addresses, const HostPort& at) {
     if (error == 0) return address;
     why += (why.empty() ? "" : "; ") + address + ": " + std::strerror(error);
   }
-  return Error(Code::unavailable, "nobody answers at " + at.host + " (" + why + "); check the option endpoint, firewalls and proxies");
+  return Error(Code::unavailable, "nobody answers at " + at.host + " (" + why + "); check the option " + option + ", firewalls and proxies");
 }
 
 // Collects the steps; each says whether to go on.
@@ -95,15 +95,47 @@ class Steps {
   std::vector<AccessStep> steps_;
 };
 
+// One of several outcomes is enough; what the others said is part of the detail, or of the failure.
+class AnyOf {
+ public:
+  void good(const std::string& what) { good_ += (good_.empty() ? "" : "; ") + what; }
+  void bad(const Error& error) {
+    code_ = error.code();
+    bad_ += (bad_.empty() ? "" : "; ") + error.message();
+  }
+  bool report(Steps& steps, const std::string& step) const {
+    if (good_.empty()) return steps.add(step, Status(Error(code_, bad_)), "");
+    return steps.add(step, ok(), good_ + (bad_.empty() ? "" : "; but " + bad_));
+  }
+
+ private:
+  std::string good_;
+  std::string bad_;
+  Code code_ = Code::unavailable;
+};
+
 Task<bool> check_way(AccessProbe* probe, StoreContext context, std::shared_ptr<Steps> steps, Deadline deadline) {
   const std::string endpoint = probe->endpoint();
-  const HostPort at = host_of(endpoint);
-  std::function<Result<Addresses>()> ask = [at] { return resolve(at); };
-  const auto addresses = co_await context.pool.run(std::move(ask));
-  if (!steps->add("resolve", addresses, addresses ? at.host + " is " + text_of(**addresses) : "")) co_return false;
-  std::function<Result<std::string>()> dial = [addresses, at] { return connect_to(*addresses, at); };
-  const auto connected = co_await context.pool.run(std::move(dial));
-  if (!steps->add("connect", connected, connected ? *connected : "")) co_return false;
+  const std::string option(probe->endpoint_option());
+  std::vector<std::pair<HostPort, Addresses>> resolved;
+  AnyOf names;
+  for (const std::string& origin : probe->dialled()) {
+    const HostPort at = host_of(origin);
+    std::function<Result<Addresses>()> ask = [at, option] { return resolve(at, option); };
+    const auto addresses = co_await context.pool.run(std::move(ask));
+    if (!addresses) names.bad(addresses.error());
+    if (!addresses) continue;
+    names.good(at.host + " is " + text_of(**addresses));
+    resolved.emplace_back(at, *addresses);
+  }
+  if (!names.report(*steps, "resolve")) co_return false;
+  AnyOf connections;
+  for (const auto& [at, addresses] : resolved) {
+    std::function<Result<std::string>()> dial = [addresses = addresses, at = at, option] { return connect_to(addresses, at, option); };
+    const auto connected = co_await context.pool.run(std::move(dial));
+    if (connected) connections.good(*connected); else connections.bad(connected.error());
+  }
+  if (!connections.report(*steps, "connect")) co_return false;
   const auto greeted = co_await probe->greet(deadline);
   const bool tls = endpoint.starts_with("https://");
   if (!steps->add(tls ? "tls" : "http", greeted, endpoint)) co_return false;

@@ -89,7 +89,9 @@ TEST_P(StoreConformance, ReadsHolesAsZeros) {
 
 TEST_P(StoreConformance, KeepsEvilNamesByteForByte) {
   const std::vector<std::string> evil{"new\nline", std::string("\xff\xfe\x80"), std::string(255, 'x'), " ", "-rf", "a\\b",
-                                      "\"quoted\"", "%2e%2e", "...", "\x01\x02", "tab\t", "caf\xc3\xa9"};
+                                      "\"quoted\"", "%2e%2e", "...", "\x01\x02", "tab\t", "caf\xc3\xa9",
+                                      // What URLs, queries and forms give a meaning of their own.
+                                      "a b", "a+b", "a%b", "a%2Bb", "a&b=c", "a?b", "a#b", "a=b", "a;b", "a,b", "a@b", "a'b", "~a", "*", "<b>", "\xf0\x9f\x94\xa5"};
   world_->put_directory("d\nd");
   std::vector<std::string> sorted;
   for (const std::string& name : evil) {

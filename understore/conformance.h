@@ -21,10 +21,18 @@
 
 namespace hearth {
 
+// Outlives the tasks: a thread of a pool that woke this one may still be inside the context's condition variable when
+// the task that it woke has ended.
+inline asio::io_context& task_context() {
+  thread_local asio::io_context context{1};
+  context.restart();
+  return context;
+}
+
 // Runs one task to its end on this thread.
 template <class T>
 Result<T> run_task(Task<T> task) {
-  asio::io_context context{1};
+  asio::io_context& context = task_context();
   Result<T> outcome;
   const auto finished = [&outcome](const std::exception_ptr& thrown, Result<T> result) {
     if (thrown) std::rethrow_exception(thrown);

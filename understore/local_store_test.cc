@@ -327,6 +327,11 @@ TEST(LocalStore, KeepsModeAndLeavesNoDescriptorsBehind) {
   const auto open_count = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
   };
+  {
+    LocalWorld first;  // what the threads of tasks open stays
+    first.put_text("f", "content");
+    ASSERT_TRUE(run_task(first.store().stat("f", soon())));
+  }
   const auto before = open_count();
   {
     LocalWorld world;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int max_symlinks = 40;  // as Linux has it
 
-std::string hex(std::uint64_t number) {
+std::string hex_of(std::uint64_t number) {
   std::array<char, 16> digits{};
   return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr};
 }
@@ -157,7 +157,7 @@ ObjectInfo SimStore::info_of(std::string_view name, const Node& node) const {
                   .mode = node.mode,
                   .mtime_ns = node.changed_ns,
                   .ctime_ns = node.changed_ns};
-  info.version = "s1-" + hex(node.inode) + "-" + hex(node.change) + "-" + hex(node.length_bytes);
+  info.version = "s1-" + hex_of(node.inode) + "-" + hex_of(node.change) + "-" + hex_of(node.length_bytes);
   if (node.type == FileType::symlink) info.symlink_target = node.text;
   return info;
 }

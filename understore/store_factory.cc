@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <sstream>
 #include <utility>
 
 namespace hearth {
@@ -21,10 +22,38 @@ using OpenStore = Result<std::shared_ptr<UnderStore>> (*)(std::string_view, cons
 
 enum class Reach : std::uint8_t { network, local };
 
+std::string value_of(const StoreOptions& options, const char* name) {
+  const auto found = options.find(name);
+  return found == options.end() ? std::string() : found->second;
+}
+
+// Buckets of one name at two endpoints are two. AWS's own are unique within a partition, which the region names.
+std::string place_of_s3(const StoreOptions& options) {
+  std::string endpoint = value_of(options, "endpoint");
+  while (endpoint.ends_with('/')) endpoint.pop_back();
+  if (!endpoint.empty()) return endpoint;
+  const std::string region = value_of(options, "region");
+  if (region.starts_with("cn-")) return "aws-cn";
+  return region.starts_with("us-gov-") ? "aws-us-gov" : "";
+}
+
+// File ids begin at the same number in every cluster. Namenodes of one cluster are one place in any order.
+std::string place_of_hdfs(const StoreOptions& options) {
+  std::vector<std::string> addresses;
+  std::istringstream list(value_of(options, "http_address"));
+  for (std::string each; std::getline(list, each, ',');) addresses.push_back(each);
+  std::sort(addresses.begin(), addresses.end());
+  std::string place = value_of(options, "http_port");
+  for (const std::string& each : addresses) place += "," + each;
+  return place;
+}
+
 struct Scheme {
   std::string_view name;
   OpenStore open;
   Reach reach = Reach::network;  // what is reached over a network gets a guard: retries, limits, a circuit breaker
+  // What options say about the place that the URI leaves open; "" when they say nothing.
+  std::string (*place)(const StoreOptions&) = [](const StoreOptions&) { return std::string(); };
 };
 
 constexpr std::array schemes{
@@ -35,10 +64,10 @@ constexpr std::array schemes{
              return open_local_store(uri, context.pool, context.clock);
            },
            .reach = Reach::local},
-    Scheme{.name = "hdfs", .open = &open_hdfs_store},
-    Scheme{.name = "webhdfs", .open = &open_hdfs_store},
-    Scheme{.name = "swebhdfs", .open = &open_hdfs_store},
-    Scheme{.name = "s3", .open = &s3::open_s3_store},
+    Scheme{.name = "hdfs", .open = &open_hdfs_store, .place = &place_of_hdfs},
+    Scheme{.name = "webhdfs", .open = &open_hdfs_store, .place = &place_of_hdfs},
+    Scheme{.name = "swebhdfs", .open = &open_hdfs_store, .place = &place_of_hdfs},
+    Scheme{.name = "s3", .open = &s3::open_s3_store, .place = &place_of_s3},
 };
 
 Result<std::shared_ptr<UnderStore>> open_guarded(const Scheme& scheme, std::string_view uri, StoreOptions options,
@@ -49,6 +78,14 @@ Result<std::shared_ptr<UnderStore>> open_guarded(const Scheme& scheme, std::stri
 }
 
 }  // namespace
+
+std::string store_identity(std::string_view uri, const StoreOptions& options) {
+  const std::string_view scheme = uri.substr(0, uri.find("://"));
+  const auto known = std::find_if(schemes.begin(), schemes.end(), [&](const Scheme& each) { return each.name == scheme; });
+  const std::string place = known == schemes.end() ? std::string() : known->place(options);
+  // In front: no place begins like a URI of ours, so no URI, whatever its bytes, reads like another with its place.
+  return place.empty() ? std::string(uri) : place + "\n" + std::string(uri);
+}
 
 std::vector<std::string> known_store_schemes() {
   std::vector<std::string> names;

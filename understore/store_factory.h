@@ -39,4 +39,9 @@ Status check_store_option_names(std::string_view uri, const StoreOptions& option
 
 std::vector<std::string> known_store_schemes();
 
+// What names one store among all, for whatever is remembered of its content (ids of blocks): the URI, and in front of it,
+// on a line of its own, the place where options say it is served. The same URI at another endpoint is another store. The
+// URI alone where no such option is given. Every process says the same: nothing of its environment counts.
+std::string store_identity(std::string_view uri, const StoreOptions& options);
+
 }  // namespace hearth

@@ -44,6 +44,37 @@ std::string WorkerAttachments::path_of(const BlockRef& block) const {
   return base.ends_with('/') ? base + block.store_path : base + '/' + block.store_path;
 }
 
+std::optional<std::string> WorkerAttachments::named_store(const Entry& entry, const BlockRef& block) {
+  const BlockSpan span{block.start.value, block.length_bytes, block.page_size_bytes};
+  const auto named_by = [&](std::string_view uri) -> std::optional<std::string> {
+    std::string store = store_identity(uri, entry.what.options);
+    if (block_id(store, block.store_path, block.version, span) == block.id) return store;
+    return std::nullopt;
+  };
+  std::optional<std::string> store = named_by(entry.what.uri);
+  if (!store && entry.store) store = named_by(entry.store->store->uri());
+  return store;
+}
+
+std::optional<BlockRef> WorkerAttachments::block_at(const BlockRef& block, std::uint64_t offset) const {
+  const auto found = entries_.find(block.attachment);
+  if (found == entries_.end() || offset >= block.file_length_bytes()) return std::nullopt;
+  const std::optional<std::string> store = named_store(*found->second, block);
+  if (!store) return std::nullopt;
+  BlockRef other = block;
+  const std::uint64_t block_size = found->second->what.block_size_bytes;
+  other.start = FileOffset{offset - offset % block_size};
+  other.length_bytes = std::min(block_size, block.file_length_bytes() - other.start.value);
+  other.id = block_id(*store, block.store_path, block.version,
+                      BlockSpan{other.start.value, other.length_bytes, block.page_size_bytes});
+  return other;
+}
+
+bool WorkerAttachments::places_at_reader(AttachmentId id) const {
+  const auto found = entries_.find(id);
+  return found != entries_.end() && found->second->what.placement == AttachedStore::Placement::at_reader;
+}
+
 Status WorkerAttachments::check(const BlockRef& block) const {
   const auto found = entries_.find(block.attachment);
   if (found == entries_.end()) return unknown(block.attachment);
@@ -59,13 +90,13 @@ Status WorkerAttachments::check(const BlockRef& block) const {
     return Error(Code::invalid_argument, "block " + block.id.to_hex() + " is not cut at the attachment's block size of " +
                                              std::to_string(block_size) + " bytes" + advice);
   }
-  const BlockSpan span{block.start.value, block.length_bytes, block.page_size_bytes};
-  bool named = block_id(entry.what.uri, block.store_path, block.version, span) == block.id;
-  if (!named) {
-    // A store may spell its URI otherwise; while it is not open, the fetch that opens it asks again.
-    named = !entry.store || block_id(entry.store->store->uri(), block.store_path, block.version, span) == block.id;
+  if (block.length_bytes != std::min(block_size, block.file_length_bytes() - block.start.value)) {
+    return Error(Code::invalid_argument, "block " + block.id.to_hex() + " of " + std::to_string(block.length_bytes) +
+                                             " bytes is not how a file of " + std::to_string(block.file_length_bytes()) +
+                                             " bytes is cut" + advice);
   }
-  if (named) return ok();
+  // A store that spells its URI otherwise is known by that once it is open; the fetch that opens it asks again.
+  if (named_store(entry, block) || !entry.store) return ok();
   return Error(Code::invalid_argument, "block " + block.id.to_hex() + " is not the id of " + block.store_path +
                                            " in attachment " + std::to_string(block.attachment.value) + advice);
 }

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -41,6 +42,7 @@ struct AttachedStore {
   std::string path;  // where it is attached in the namespace
   std::uint64_t block_size_bytes = default_block_size_bytes;
   std::uint32_t page_size_bytes = default_page_size_bytes;
+  enum class Placement : std::uint8_t { at_reader, by_hash } placement = Placement::at_reader;
   StoreOptions options;
   bool operator==(const AttachedStore&) const = default;
 };
@@ -63,6 +65,11 @@ class WorkerAttachments {
   Status check(const BlockRef& block) const;
   // The absolute path of the block's file in the namespace; "" for an attachment that is not known.
   std::string path_of(const BlockRef& block) const;
+  // The block of the same file that holds the byte at `offset`; nothing where `block` is not this attachment's, or its file
+  // ends before.
+  std::optional<BlockRef> block_at(const BlockRef& block, std::uint64_t offset) const;
+  // Blocks belong to the worker on the host of who reads them, where there is one.
+  bool places_at_reader(AttachmentId id) const;
   // How many more reads its store would start at once.
   std::uint64_t idle_reads(AttachmentId id) const;
   // Pages that one request to its store should bring; 1 while the store is not open.
@@ -79,6 +86,8 @@ class WorkerAttachments {
     Error why_not;                        // of the last opening
   };
   Error unknown(AttachmentId id) const;
+  // The store, as the block's id names it; nothing where it is another one's.
+  static std::optional<std::string> named_store(const Entry& entry, const BlockRef& block);
   static std::uint32_t pages_per_read(const UnderStore& store, std::uint32_t page_size_bytes);
 
   // Set once

@@ -16,14 +16,6 @@ namespace {
 constexpr std::size_t max_releases_per_call = 65'536;
 constexpr Duration recall_again_after = std::chrono::seconds(1);
 
-std::string little_endian(const std::vector<std::uint32_t>& checksums) {
-  std::string out;
-  out.reserve(checksums.size() * 4);
-  for (const std::uint32_t checksum : checksums) {
-    for (int shift = 0; shift < 32; shift += 8) out.push_back(static_cast<char>((checksum >> shift) & 0xFF));
-  }
-  return out;
-}
 }  // namespace
 
 Task<ServerReply> GrantHandler::grant(std::shared_ptr<ServerCall> call) {
@@ -42,17 +34,23 @@ Task<ServerReply> GrantHandler::grant(std::shared_ptr<ServerCall> call) {
     co_return Error(Code::overloaded, "this connection holds " + std::to_string(held->second.size()) +
                                           " grants already; release some first");
   }
-  CO_TRY(made, co_await service_.tiers.grant(block, deadline));
+  const GrantOf what = request.in_filling() ? GrantOf::block_in_filling : GrantOf::complete_block;
+  CO_TRY(made, co_await service_.tiers.grant(block, what, deadline));
   BlockGrant& granted = made.grant;
-  keep(granted.lease, call->connection(), made.device);
+  Lease lease;
+  lease.connection = call->connection();
+  lease.block = block.id;
+  lease.device = made.device;
+  keep(granted.lease, lease);
   service_.counters.granted();
 
   proto::GrantReply body;
   body.set_lease_id(granted.lease.value);
   body.set_fd_offset_bytes(granted.offset_bytes);
   body.set_length_bytes(granted.length_bytes);
+  body.set_in_filling(granted.chunk_checksums.empty());
   ServerReply reply = reply_with(body);
-  reply.payload = little_endian(granted.chunk_checksums);
+  reply.payload = checksums_to_wire(granted.chunk_checksums);
   reply.fds.push_back(std::move(granted.fd));
   co_return reply;
 }
@@ -70,9 +68,16 @@ Task<ServerReply> GrantHandler::release(std::shared_ptr<ServerCall> call) {
   co_return reply_with(proto::ReleaseReply());
 }
 
-void GrantHandler::keep(LeaseId lease, ConnectionId connection, DiskTier* device) {
-  leases_[lease] = Lease{.connection = connection, .device = device};
-  by_connection_[connection].insert(lease);
+bool GrantHandler::holds(ConnectionId connection, LeaseId id, const BlockId& block) const {
+  const auto found = leases_.find(id);
+  if (found == leases_.end()) return false;
+  const Lease& lease = found->second;
+  return lease.connection == connection && lease.block == block && lease.device == nullptr;
+}
+
+void GrantHandler::keep(LeaseId id, Lease lease) {
+  by_connection_[lease.connection].insert(id);
+  leases_[id] = lease;
 }
 
 void GrantHandler::end(LeaseId lease) {

@@ -26,15 +26,18 @@ class GrantHandler {
   void disconnected(ConnectionId connection);
   // Asks clients to release what would make room for `bytes`; each lease at most once a second.
   void recall(std::uint64_t bytes);
+  // The connection holds this lease on the block in memory.
+  bool holds(ConnectionId connection, LeaseId lease, const BlockId& block) const;
   std::size_t leases() const { return leases_.size(); }
 
  private:
   struct Lease {
     ConnectionId connection;
+    BlockId block;
     DiskTier* device = nullptr;  // null: of memory
     TimePoint recalled_at{};
   };
-  void keep(LeaseId lease, ConnectionId connection, DiskTier* device);
+  void keep(LeaseId id, Lease lease);
   void end(LeaseId lease);
 
   Service& service_;

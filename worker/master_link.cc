@@ -24,6 +24,8 @@ std::vector<AttachedStore> attachments_of(const google::protobuf::RepeatedPtrFie
     const proto::AttachmentOptions& options = message.options();
     if (options.block_size_bytes() != 0) attached.block_size_bytes = options.block_size_bytes();
     if (options.page_size_bytes() != 0) attached.page_size_bytes = options.page_size_bytes();
+    const bool by_hash = options.placement() == proto::AttachmentOptions::HASH;
+    attached.placement = by_hash ? AttachedStore::Placement::by_hash : AttachedStore::Placement::at_reader;
     for (const auto& [name, value] : options.store_options()) attached.options[name] = value;
     attachments.push_back(std::move(attached));
   }
@@ -279,7 +281,9 @@ Task<> MasterLink::learn_policy() {
     policy_version_ = policy_seen_;
     policy_problem_.clear();
     log_info("policy_changed", {{"version", policy_version_}});
-    if (source_.policy_changed) source_.policy_changed(std::make_shared<const policy::Policy>(std::move(*parsed)));
+    std::vector<policy::UserId> users;
+    for (const proto::PolicyUser& user : reply.users()) users.push_back({.name = user.name(), .uid = user.uid()});
+    if (source_.policy_changed) source_.policy_changed(std::make_shared<const policy::Policy>(parsed->with_users(users)));
   } else {
     policy_problem_ = parsed.error().message().substr(0, max_policy_problem_bytes);
     log_error("policy_refused", {{"version", policy_seen_}, {"kept", policy_version_}, {"why", policy_problem_}});

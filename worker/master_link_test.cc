@@ -2,6 +2,7 @@
 
 #include "common/manual_clock.h"
 #include "proto/hearth.pb.h"
+#include "understore/sim_store.h"
 #include "worker/testing.h"
 
 #include <gtest/gtest.h>
@@ -175,8 +176,10 @@ class Link : public ::testing::Test {
   FakeMaster master_;
   std::shared_ptr<const policy::Policy> policy_;
   StoreOptions opened_with_;
+  std::shared_ptr<UnderStore> open_as_;
   WorkerAttachments attachments_{loop_.executor(), pool_, [this](const std::string&, const StoreOptions& options) {
                                    opened_with_ = options;
+                                   if (open_as_) return Result<std::shared_ptr<UnderStore>>(open_as_);
                                    return Result<std::shared_ptr<UnderStore>>(Error(Code::unsupported, "no store"));
                                  }, {}};
   TaskGroup tasks_{loop_.executor(), clock_};
@@ -185,6 +188,22 @@ class Link : public ::testing::Test {
   PresenceChanges changes_;
   std::unique_ptr<MasterLink> link_;
 };
+
+TEST_F(Link, ABlockOfTheSameUriAtAnotherEndpointIsNotThisAttachments) {
+  AttachedStore attached{.id = AttachmentId{1}, .uri = "s3://lake/raw", .path = "/lake"};
+  attached.options["endpoint"] = "https://one.example";
+  attachments_.replace({attached}, 1);
+  // Opened, or the worker would ask again then.
+  const auto block_at = [&](const StoreOptions& options) {
+    return cut_into_blocks(store_identity(attached.uri, options), attached.id, "f", "v", 10, default_block_size_bytes, default_page_size_bytes).front();
+  };
+  EXPECT_TRUE(attachments_.check(block_at(attached.options)));
+  open_as_ = std::make_shared<SimStore>(clock_, attached.uri);
+  ASSERT_TRUE(loop_.run(attachments_.open(attached.id)));
+  EXPECT_TRUE(attachments_.check(block_at(attached.options)));
+  EXPECT_EQ(attachments_.check(block_at({{"endpoint", "https://two.example"}})).code(), Code::invalid_argument);
+  EXPECT_EQ(attachments_.check(block_at({})).code(), Code::invalid_argument);
+}
 
 TEST_F(Link, RegistersAndTellsEverythingItHolds) {
   for (std::uint64_t i = 0; i < 8; ++i) here_.insert(BlockId{i, 0});

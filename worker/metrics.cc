@@ -11,6 +11,7 @@ WorkerCounters::WorkerCounters()
       fetched_bytes_(metrics().counter(described::fetched_bytes_total)),
       fetch_seconds_(metrics().histogram(described::fetch_seconds)),
       through_(metrics().counter(described::through_bytes_total)),
+      prefetched_(metrics().counter(described::prefetched_bytes_total)),
       moved_up_(metrics().counter(described::moved_bytes_total, {"up"})),
       moved_down_(metrics().counter(described::moved_bytes_total, {"down"})),
       corrupt_(metrics().counter(described::corrupt_chunks_total)),
@@ -46,6 +47,11 @@ void WorkerCounters::fetch_failed() { fetch_failed_.add(); }
 void WorkerCounters::passed_through(std::uint64_t bytes) {
   through_bytes_ += bytes;
   through_.add(bytes);
+}
+
+void WorkerCounters::prefetched(std::uint64_t bytes) {
+  prefetched_bytes_ += bytes;
+  prefetched_.add(bytes);
 }
 
 void WorkerCounters::promoted(std::uint64_t bytes) { moved_up_.add(bytes); }

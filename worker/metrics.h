@@ -18,6 +18,8 @@ inline constexpr CounterDescriptor fetched_bytes_total{"hearth_worker_fetched_by
 inline constexpr HistogramDescriptor fetch_seconds{"hearth_worker_fetch_seconds", "Time of one page read from an under-store."};
 inline constexpr CounterDescriptor through_bytes_total{
     "hearth_worker_through_bytes_total", "Bytes fetched that could not be kept (no room, or the reader said so)."};
+inline constexpr CounterDescriptor prefetched_bytes_total{
+    "hearth_worker_prefetched_bytes_total", "Bytes fetched at the first read of a file, before they were asked for."};
 inline constexpr CounterDescriptor moved_bytes_total{
     "hearth_worker_moved_bytes_total", "Bytes copied between tiers: up to memory, down to a device.", {"direction"}};
 inline constexpr CounterDescriptor corrupt_chunks_total{
@@ -50,6 +52,7 @@ class WorkerCounters {
   void fetched(std::uint64_t bytes, std::chrono::nanoseconds took);
   void fetch_failed();
   void passed_through(std::uint64_t bytes);
+  void prefetched(std::uint64_t bytes);
   void sent_from_device(std::uint64_t bytes);
   void promoted(std::uint64_t bytes);
   void demoted(std::uint64_t bytes);
@@ -66,6 +69,7 @@ class WorkerCounters {
   std::uint64_t corrupt_pages() const { return corrupt_pages_; }
   std::uint64_t grants() const { return grants_; }
   std::uint64_t through_bytes() const { return through_bytes_; }
+  std::uint64_t prefetched_bytes() const { return prefetched_bytes_; }
 
  private:
   std::uint64_t hit_bytes_ = 0;
@@ -75,6 +79,7 @@ class WorkerCounters {
   std::uint64_t corrupt_pages_ = 0;
   std::uint64_t grants_ = 0;
   std::uint64_t through_bytes_ = 0;
+  std::uint64_t prefetched_bytes_ = 0;
 
   // Cells of the process's registry
   Counter& read_memory_;
@@ -85,6 +90,7 @@ class WorkerCounters {
   Counter& fetched_bytes_;
   HistogramMetric& fetch_seconds_;
   Counter& through_;
+  Counter& prefetched_;
   Counter& moved_up_;
   Counter& moved_down_;
   Counter& corrupt_;

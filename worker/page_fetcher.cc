@@ -9,6 +9,9 @@
 namespace hearth::worker {
 
 namespace {
+// A copy and a checksum of so little (10 us) cost less than two changes of thread.
+constexpr std::uint32_t compute_inline_bytes = 64U << 10;
+
 RangeReadsOptions range_options(const FetcherOptions& options) {
   RangeReadsOptions ranges;
   ranges.budget_bytes = options.range_bytes;
@@ -137,7 +140,8 @@ Task<PageBytes> PageFetcher::fetch_from_store(std::shared_ptr<Fetch> fetch) {
     if (fill) {
       PageFill room = std::move(fill).value();
       Result<PageBytes> kept = co_await fetch_into_tier(fetch, store, std::move(room));
-      if (kept || kept.code() != Code::no_space || fetch->keep == Keep::required) co_return kept;
+      const bool must_keep = fetch->keep == Keep::required || fetch->keep == Keep::in_memory;
+      if (kept || kept.code() != Code::no_space || must_keep) co_return kept;
     }
     if (fill.code() == Code::busy) {
       std::optional<PageView> resident = blocks_.find(fetch->block, fetch->page);
@@ -149,6 +153,8 @@ Task<PageBytes> PageFetcher::fetch_from_store(std::shared_ptr<Fetch> fetch) {
     }
     if (fetch->keep == Keep::required && placement != Placement::device) co_return std::move(fill).error();
   }
+  // Before anything was fetched: the reader asks again, for bytes that are sent.
+  if (fetch->keep == Keep::in_memory) co_return Error(Code::no_space, "the memory tier has no place for the page now");
   Result<PageBytes> passed = co_await fetch_through(fetch, store);
   if (!passed) co_return passed;
   if (placement != Placement::device) {
@@ -190,7 +196,7 @@ Task<PageBytes> PageFetcher::fetch_into_tier(std::shared_ptr<Fetch> fetch, std::
     CHECK_OK(fill.store(page));
     return chunk_checksums(page);
   };
-  Result<std::vector<std::uint32_t>> checksums = co_await compute(work);
+  Result<std::vector<std::uint32_t>> checksums = co_await compute(length, work);
   buffers_.give_back(std::move(buffer));
   if (!checksums) co_return std::move(checksums).error();
   PageBytes kept(blocks_.commit(std::move(fill), std::move(checksums).value()));
@@ -214,7 +220,7 @@ Task<PageBytes> PageFetcher::fetch_through(std::shared_ptr<Fetch> fetch, std::sh
     if (from.data() != into.data()) std::memcpy(into.data(), from.data(), into.size());
     return chunk_checksums(into);
   };
-  Result<std::vector<std::uint32_t>> checksums = co_await compute(work);
+  Result<std::vector<std::uint32_t>> checksums = co_await compute(length, work);
   if (!checksums) co_return std::move(checksums).error();
   page->checksums = std::move(checksums).value();
   const std::span<const std::uint32_t> sums = page->checksums;
@@ -245,7 +251,9 @@ Task<FetchedPage> PageFetcher::read(std::shared_ptr<Fetch> fetch, std::shared_pt
   co_return got;
 }
 
-Task<std::vector<std::uint32_t>> PageFetcher::compute(std::function<Result<std::vector<std::uint32_t>>()> work) {
+Task<std::vector<std::uint32_t>> PageFetcher::compute(std::uint32_t length,
+                                                      std::function<Result<std::vector<std::uint32_t>>()> work) {
+  if (length <= compute_inline_bytes) co_return work();
   Result<std::vector<std::uint32_t>> done = co_await compute_.run<std::vector<std::uint32_t>>(work);
   if (done.code() == Code::overloaded) co_return work();  // a full pool is no reason to fail a read
   co_return done;

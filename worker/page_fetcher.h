@@ -99,7 +99,8 @@ class PageFetcher {
   Task<PageBytes> fetch_into_tier(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store, PageFill fill);
   Task<PageBytes> fetch_through(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store);
   Task<FetchedPage> read(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store, std::span<std::byte> into);
-  Task<std::vector<std::uint32_t>> compute(std::function<Result<std::vector<std::uint32_t>>()> work);
+  // The checksums of `length` bytes that `work` puts in place.
+  Task<std::vector<std::uint32_t>> compute(std::uint32_t length, std::function<Result<std::vector<std::uint32_t>>()> work);
 
   // Set once
   BlockStore& blocks_;

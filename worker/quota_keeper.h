@@ -32,6 +32,10 @@ class QuotaKeeper {
 
   // Makes room for `bytes` within the maximum of these quotas, out of their own blocks. False: they may not have that much.
   bool admit(policy::QuotaSet quotas, policy::CacheTier tier, std::uint64_t bytes);
+  // The same, where nothing of theirs has to go.
+  bool may_admit(policy::QuotaSet quotas, policy::CacheTier tier, std::uint64_t bytes) const {
+    return quotas.empty() || empty() || ledger_->may_admit(quotas, tier, bytes);
+  }
   // The block holds more than before in some tier.
   void kept(const BlockId& block, policy::QuotaSet quotas);
   void was_read(const BlockId& block);

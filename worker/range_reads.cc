@@ -68,6 +68,11 @@ RangeReads::RangeReads(TaskGroup& tasks, Clock& clock, RangeReadsOptions options
 
 Task<FetchedPage> RangeReads::read(std::shared_ptr<OpenStore> store, BlockRef block, PageIndex page,
                                    std::span<std::byte> into) {
+  if (block.page_count() == 1) {
+    // Most files of most trees: no neighbour will come, so there is nothing to wait for.
+    Result<FetchedPage> whole = co_await read_alone(std::move(store), std::move(block), page, into);
+    co_return whole;
+  }
   auto wanted = std::make_shared<Wanted>();
   wanted->page = page;
   wanted->settled = std::make_shared<Event>(tasks_.executor());
@@ -86,6 +91,12 @@ Task<FetchedPage> RangeReads::read(std::shared_ptr<OpenStore> store, BlockRef bl
   }
   CO_CHECK_OK(co_await Event::wait(wanted->settled));
   if (wanted->how == Wanted::How::by_range) co_return std::move(wanted->outcome);
+  Result<FetchedPage> alone = co_await read_alone(std::move(store), std::move(block), page, into);
+  co_return alone;
+}
+
+Task<FetchedPage> RangeReads::read_alone(std::shared_ptr<OpenStore> store, BlockRef block, PageIndex page,
+                                         std::span<std::byte> into) {
   const std::uint64_t offset = block.start.value + std::uint64_t{page.value} * block.page_size_bytes;
   const Deadline deadline = Deadline::after(clock_, options_.timeout);
   CO_CHECK_OK(co_await store->store->read(block.store_path, block.version, offset, into, deadline));

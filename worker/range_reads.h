@@ -57,6 +57,7 @@ class RangeReads {
     Pages pages;
   };
 
+  Task<FetchedPage> read_alone(std::shared_ptr<OpenStore> store, BlockRef block, PageIndex page, std::span<std::byte> into);
   Task<> flush();
   void start_runs(Group group);
   Task<> fetch(std::shared_ptr<Run> run);

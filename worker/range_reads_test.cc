@@ -169,6 +169,16 @@ TEST_F(RangedFetching, APageWithoutNeighboursIsReadByItself) {
   EXPECT_EQ(store_->reads(), 1);
 }
 
+TEST_F(RangedFetching, AFileOfOnePageIsOneRequest) {
+  const BlockRef block = file(0, 1000);
+  const auto whole = start(block, 0, block.length_bytes);
+  const auto part = start(block, 10, 100);
+  ASSERT_TRUE(loop_.work_until([&] { return whole->done && part->done; }));
+  EXPECT_TRUE(whole->status && whole->right && part->status && part->right);
+  EXPECT_EQ(whole->bytes, 1000U);
+  EXPECT_EQ(store_->reads(), 1);
+}
+
 TEST_F(RangedFetching, TheTailOfAFileIsPartOfItsLastRange) {
   const BlockRef block = file(9, 77);
   const auto whole = start(block, 0, block.length_bytes);

@@ -20,11 +20,20 @@ Status check_read(const BlockRef& block, const proto::ReadRequest& request) {
     return Error(Code::invalid_argument, "a read of " + std::to_string(request.length_bytes()) +
                                              " bytes is more than the 64 MiB of one call; cut it");
   }
-  return check_range(block, request.offset_bytes(), request.length_bytes());
+  CHECK_OK(check_range(block, request.offset_bytes(), request.length_bytes()));
+  if (request.lease_id() == 0) return ok();
+  const std::uint64_t end = request.offset_bytes() + request.length_bytes();
+  const bool whole_chunks = request.offset_bytes() % checksum_chunk_bytes == 0 &&
+                            (end % checksum_chunk_bytes == 0 || end == block.length_bytes);
+  if (whole_chunks) return ok();
+  return Error(Code::invalid_argument, "a read in place of bytes " + std::to_string(request.offset_bytes()) + "+" +
+                                           std::to_string(request.length_bytes()) +
+                                           " does not begin and end at chunks of 64 KiB; widen it");
 }
 }  // namespace
 
-ReadHandler::ReadHandler(Service& service) : service_(service), sequences_(service.options.readahead_pages) {}
+ReadHandler::ReadHandler(Service& service, const GrantHandler& grants)
+    : service_(service), grants_(grants) {}
 
 Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
   proto::ReadRequest request;
@@ -37,6 +46,13 @@ Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
 
   const std::uint64_t offset = request.offset_bytes();
   const std::uint64_t length = request.length_bytes();
+  block.file.pattern = sequences_.saw(call->connection(), block, offset, length);
+  if (request.lease_id() != 0) {
+    const BlockRange range{.offset = offset, .length = length};
+    const LeaseId lease(request.lease_id());
+    Result<ServerReply> in_place = co_await read_in_place(call, block, lease, range);
+    co_return in_place;
+  }
   PageRunOptions options;
   options.window = service_.options.fetch_parallelism;
   options.pages_per_read = service_.attachments.pages_per_read(block.attachment);
@@ -46,7 +62,7 @@ Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
   std::string small;
   std::uint64_t sent = 0;
   run.fill_window();
-  if (!request.no_fill()) read_ahead(*call, block, offset, length);
+  if (!request.no_fill()) read_ahead(*call, block);
   while (!run.done()) {
     Result<PagePiece> next = co_await run.next(deadline);
     if (!next) co_return std::move(next).error();
@@ -67,11 +83,45 @@ Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
   co_return reply;
 }
 
-void ReadHandler::read_ahead(const ServerCall& call, const BlockRef& block, std::uint64_t offset,
-                             std::uint64_t length) {
-  const ReadaheadAdvice advice = sequences_.note(call.connection(), block, offset, length,
-                                                 service_.attachments.pages_per_read(block.attachment));
-  if (advice.first == advice.end || !service_.tiers.fetches_ahead(block)) return;
+Task<ServerReply> ReadHandler::read_in_place(std::shared_ptr<ServerCall> call, BlockRef block, LeaseId lease,
+                                             BlockRange range) {
+  if (!grants_.holds(call->connection(), lease, block.id)) {
+    co_return Error(Code::not_found, "this connection holds no lease " + std::to_string(lease.value) +
+                                         " on memory of block " + block.id.to_hex());
+  }
+  const Deadline deadline = bounded_deadline(service_, *call);
+  PageRunOptions options;
+  options.window = service_.options.fetch_parallelism;
+  options.pages_per_read = service_.attachments.pages_per_read(block.attachment);
+  options.keep = Keep::in_memory;
+  options.verify = Verify::no;  // the reader does, on the same bytes
+  PageRun run(service_.tiers, service_.fetcher, service_.counters, block, range.offset, range.length, options);
+  run.fill_window();
+  read_ahead(*call, block);
+  proto::ReadReply body;
+  std::string checksums;
+  while (!run.done()) {
+    CO_TRY(piece, co_await run.next(deadline));
+    if (!service_.tiers.shows(lease, piece.bytes)) {
+      co_return Error(Code::no_space, "page " + std::to_string(piece.page.value) + " of block " + block.id.to_hex() +
+                                          " is not in the leased memory; read it without the lease");
+    }
+    const std::size_t first = piece.offset_in_page / checksum_chunk_bytes;
+    const std::size_t count = (piece.length_bytes + checksum_chunk_bytes - 1) / checksum_chunk_bytes;
+    checksums += checksums_to_wire(piece.bytes.chunk_checksums().subspan(first, count));
+    this->count(piece.source, piece.length_bytes, body);
+  }
+  ServerReply reply = reply_with(body);
+  reply.payload = std::move(checksums);
+  co_return reply;
+}
+
+void ReadHandler::read_ahead(const ServerCall& call, const BlockRef& block) {
+  const auto reader = call.peer().is_local ? Prefetcher::Reader::local : Prefetcher::Reader::remote;
+  const std::uint64_t ahead_bytes = service_.prefetcher.was_read(block, reader);
+  const ReadaheadAdvice advice = sequences_.ahead(call.connection(), block, ahead_bytes,
+                                                  service_.attachments.pages_per_read(block.attachment));
+  if (advice.first == advice.end) return;
   std::uint64_t idle = service_.attachments.idle_reads(block.attachment);
   std::uint32_t page = advice.first;
   for (; page < advice.end && idle > 0; ++page) {

@@ -7,6 +7,7 @@
 #include "worker/attachments.h"
 #include "worker/metrics.h"
 #include "worker/page_fetcher.h"
+#include "worker/prefetch.h"
 #include "worker/tiers.h"
 #include "worker/worker_options.h"
 
@@ -22,6 +23,7 @@ struct Service {
   Tiers& tiers;
   WorkerAttachments& attachments;
   PageFetcher& fetcher;
+  Prefetcher& prefetcher;
   MasterLink& master;
   WorkerCounters& counters;
 };

@@ -6,6 +6,7 @@
 #include "worker/grant_handler.h"
 #include "worker/master_link.h"
 #include "worker/observe_handlers.h"
+#include "worker/prefetch.h"
 #include "worker/read_handler.h"
 #include "worker/service.h"
 #include "worker/wire.h"
@@ -93,10 +94,13 @@ Status Shard::make_parts() {
   fetcher_ = std::make_unique<PageFetcher>(*blocks_, *tiers_, attachments_, compute_pool_, fetches_, clock_, counters_,
                                            fetching, std::move(events));
 
+  const PrefetchOptions prefetching{options_.readahead_pages, options_.fetch_parallelism, options_.fetch_timeout};
+  prefetcher_ = std::make_unique<Prefetcher>(PrefetchParts{clock_, *tiers_, *fetcher_, attachments_, fetches_, counters_}, prefetching);
+
   service_ = std::unique_ptr<Service>(
-      new Service{options_, clock_, *tiers_, attachments_, *fetcher_, *master_, counters_});
-  reads_ = std::make_unique<ReadHandler>(*service_);
+      new Service{options_, clock_, *tiers_, attachments_, *fetcher_, *prefetcher_, *master_, counters_});
   grants_ = std::make_unique<GrantHandler>(*service_, *server_);
+  reads_ = std::make_unique<ReadHandler>(*service_, *grants_);
   block_calls_ = std::make_unique<BlockHandlers>(*service_);
   observe_calls_ = std::make_unique<ObserveHandlers>(*service_);
   return ok();
@@ -135,6 +139,7 @@ Task<> Shard::stop(Duration grace_period) {
   co_await master_->stop(deregistered);
   attachments_.close();
   fetcher_->close();
+  prefetcher_->close();
   background_.cancel();
   co_await background_.join();
   const Deadline fetched = Deadline::at(std::max(grace.when(), clock_.now()));
@@ -235,6 +240,7 @@ ShardStatus Shard::status() const {
   status.corrupt_pages = counters_.corrupt_pages();
   status.grants = counters_.grants();
   status.fetches_running = fetcher_->running();
+  status.prefetch_jobs = prefetcher_->jobs();
   status.registered = master_->registered();
   status.draining = master_->draining();
   return status;

@@ -36,6 +36,7 @@ class BlockHandlers;
 class GrantHandler;
 class MasterLink;
 class ObserveHandlers;
+class Prefetcher;
 class ReadHandler;
 struct Service;
 
@@ -62,6 +63,7 @@ struct ShardStatus {
   std::uint64_t corrupt_pages = 0;
   std::uint64_t grants = 0;
   std::size_t fetches_running = 0;
+  std::size_t prefetch_jobs = 0;
   bool registered = false;
   bool draining = false;
 };
@@ -114,9 +116,10 @@ class Shard {
   std::unique_ptr<Tiers> tiers_;
   std::unique_ptr<MasterLink> master_;
   std::unique_ptr<PageFetcher> fetcher_;
+  std::unique_ptr<Prefetcher> prefetcher_;
   std::unique_ptr<Service> service_;
-  std::unique_ptr<ReadHandler> reads_;
   std::unique_ptr<GrantHandler> grants_;
+  std::unique_ptr<ReadHandler> reads_;
   std::unique_ptr<BlockHandlers> block_calls_;
   std::unique_ptr<ObserveHandlers> observe_calls_;
   std::unique_ptr<RpcServer> server_;

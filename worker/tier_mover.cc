@@ -37,9 +37,10 @@ Status TierMover::start() {
   return tasks_.spawn(watch_times(), "tier_times");
 }
 
-Task<> TierMover::stop(Deadline deadline) {
+Task<> TierMover::stop(Deadline deadline, Deadline ended) {
+  writes_end_ = deadline;
   tasks_.cancel();
-  co_await tasks_.join();
+  CO_CHECK_OK(co_await tasks_.drain(ended));
   const std::uint64_t before = demoted_bytes_;
   while (!devices_.empty() && !deadline.expired(clock_.now())) {
     std::optional<ColdUnit> unit = memory_.coldest();
@@ -60,6 +61,10 @@ std::uint64_t TierMover::charged_bytes() const {
 
 bool TierMover::above(const policy::Percent& watermark) const {
   return charged_bytes() > watermark.of(memory_.stats().capacity_bytes);
+}
+
+bool TierMover::has_room(std::uint64_t bytes) const {
+  return charged_bytes() + bytes <= settings_.high_watermark.of(memory_.stats().capacity_bytes);
 }
 
 void TierMover::nudge() {
@@ -117,8 +122,8 @@ Task<> TierMover::move_down(ColdUnit* unit, Pressure pressure) {
     const TimePoint began = clock_.now();
     const std::span<const std::byte> bytes = view.bytes();
     std::vector<std::uint32_t> sums(view.chunk_checksums().begin(), view.chunk_checksums().end());
-    const Deadline deadline = Deadline::after(clock_, write_within);
-    Status written = co_await device->write(unit->block, page, bytes, std::move(sums), deadline);
+    const Deadline deadline = Deadline::after(clock_, write_within).sooner_of(writes_end_);
+    Status written = co_await write(device, unit->block, page, bytes, std::move(sums), deadline);
     if (!written && written.code() != Code::already_exists) {
       log_debug("not_demoted", {{"block", unit->block.id.to_hex()}, {"why", written.error().to_string()}});
       co_return written;
@@ -163,8 +168,43 @@ void TierMover::kept(const BlockRef& block, const policy::Attributes& decided) {
   times.demote_after = decided.demote_after_idle;
   times.at_end = decided.ttl_action;
   if (!inserted) return;
-  if (decided.ttl.count() != 0) times.expires = now + decided.ttl;
+  if (decided.ttl.count() != 0) {
+    times.expires = now + decided.ttl;
+    times.expires_by_wall = clock_.wall_now() + decided.ttl;
+  }
   looks_.emplace(next_look(times), block.id);
+}
+
+void TierMover::found(const DiskTier& device) {
+  const TimePoint now = clock_.now();
+  const WallTime wall_now = clock_.wall_now();
+  for (const auto& [block, expiry] : device.expiries()) {
+    Times& times = times_[block];
+    const TimePoint expires = now + (expiry.at - wall_now);
+    if (expires >= times.expires) continue;  // another device keeps some of it as well
+    times.expires = expires;
+    times.expires_by_wall = expiry.at;
+    times.at_end = expiry.then == BlockExpiry::Then::free ? policy::TtlAction::free : policy::TtlAction::expire;
+    times.last_read = now;
+    looks_.emplace(std::max(times.expires, now), block);
+  }
+}
+
+std::optional<BlockExpiry> TierMover::expiry_of(const BlockId& block) const {
+  const auto found = times_.find(block);
+  if (found == times_.end() || found->second.expires == TimePoint::max()) return std::nullopt;
+  const auto then = found->second.at_end == policy::TtlAction::free ? BlockExpiry::Then::free : BlockExpiry::Then::expire;
+  return BlockExpiry{found->second.expires_by_wall, then};
+}
+
+Task<> TierMover::write(DiskTier* device, BlockRef block, PageIndex page, std::span<const std::byte> bytes,
+                        std::vector<std::uint32_t> sums, Deadline deadline) {
+  const BlockId id = block.id;
+  const std::optional<BlockExpiry> expiry = times_.empty() ? std::nullopt : expiry_of(id);
+  if (expiry) device->set_expiry(id, expiry);
+  Status written = co_await device->write(std::move(block), page, bytes, std::move(sums), deadline);
+  if (!written && expiry && !device->residency(id).present) device->set_expiry(id, std::nullopt);
+  co_return written;
 }
 
 // No later than the next thing that time brings about; what waits for nothing is looked at to see whether it is still here.

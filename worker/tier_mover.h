@@ -25,7 +25,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <unordered_map>
+#include <vector>
 
 namespace hearth::worker {
 
@@ -45,18 +48,26 @@ class TierMover {
   ~TierMover();
 
   Status start();
-  // Until the deadline: writes down what memory holds and devices lack.
-  Task<> stop(Deadline deadline);
+  // Until the first deadline: writes down what memory holds and devices lack. deadline_exceeded: what was under way had not ended
+  // at the second one; a device does not answer.
+  Task<> stop(Deadline moved, Deadline ended);
   void set_settings(const policy::TierSettings& memory) { settings_ = memory; }
 
   // A block was kept or read; `decision` says which times apply to it.
   void kept(const BlockRef& block, const policy::Attributes& decided);
+  // What a device kept of the blocks' times over a restart.
+  void found(const DiskTier& device);
+  // Every page that goes to a device: with its block's time to live, which the device keeps.
+  Task<> write(DiskTier* device, BlockRef block, PageIndex page, std::span<const std::byte> bytes, std::vector<std::uint32_t> sums,
+               Deadline deadline);
   void was_read(const BlockId& block);
   // Its time to live is over and its bytes are not to be served any more.
   bool expired(const BlockId& block) const;
   void forget(const BlockId& block) { times_.erase(block); }
   // Memory may have passed its high watermark.
   void nudge();
+  // Memory takes this many bytes more without passing it.
+  bool has_room(std::uint64_t bytes) const;
 
   std::uint64_t demoted_bytes() const { return demoted_bytes_; }
   std::uint64_t dropped_bytes() const { return dropped_bytes_; }
@@ -65,6 +76,7 @@ class TierMover {
   // Of blocks whose policy names a time or forbids devices; all others cost nothing here.
   struct Times {
     TimePoint expires = TimePoint::max();
+    WallTime expires_by_wall{};  // the same, as devices keep it
     policy::TtlAction at_end = policy::TtlAction::free;
     Duration demote_after = Duration::zero();
     TimePoint last_read{};
@@ -76,6 +88,7 @@ class TierMover {
   Task<> watch_times();
   Task<> look_at(BlockId block);
   TimePoint next_look(const Times& times) const;
+  std::optional<BlockExpiry> expiry_of(const BlockId& block) const;
   bool anywhere(const BlockId& block) const;
   Task<> lower();
   Task<> move_down(ColdUnit* unit, Pressure pressure);
@@ -101,6 +114,7 @@ class TierMover {
   Duration debt_{};  // time that movement owes to readers
   std::uint64_t device_reads_seen_ = 0;
   int lowering_ = 0;  // tasks
+  Deadline writes_end_ = Deadline::never();
   std::uint64_t demoted_bytes_ = 0;
   std::uint64_t dropped_bytes_ = 0;
   TaskGroup tasks_;

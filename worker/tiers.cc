@@ -1,6 +1,7 @@
 #include "worker/tiers.h"
 
 #include "common/log.h"
+#include "tiering/policy/block_subject.h"
 
 #include <algorithm>
 #include <unordered_set>
@@ -11,8 +12,6 @@ namespace {
 
 // Counts of reads on devices, for promotion: 2 * 40 bytes each.
 constexpr std::size_t max_counted_reads = 1U << 17;
-// A worker is not told who owns a file: rules about owners must not match by accident.
-constexpr std::uint32_t unknown_uid = 0xFFFFFFFF;
 // A page that was found wrong is written anew once its old bytes are gone.
 constexpr int write_again = 10;
 constexpr Duration write_again_after = std::chrono::milliseconds(20);
@@ -51,7 +50,15 @@ Tiers::Tiers(TiersParts parts, NvmeOptions options, DiskOpener opener, std::uint
       policy_(std::make_shared<policy::Policy>()), second_read_(make_admission("second-read").value()),
       device_reads_(max_counted_reads) {
   use_eviction();
+  devices_.on_close([this](DiskTier& tier) {
+    const PresenceChanges last = tier.take_changes();
+    left_with_a_device_.insert(left_with_a_device_.end(), last.added.begin(), last.added.end());
+    left_with_a_device_.insert(left_with_a_device_.end(), last.removed.begin(), last.removed.end());
+    if (parts_.presence_changed) parts_.presence_changed();
+  });
   devices_.on_open([this](DiskTier& tier) {
+    mover_.found(tier);
+    if (parts_.presence_changed) parts_.presence_changed();
     tier.on_corrupt([this](const BlockId& block, PageIndex page) {
       parts_.counters.corrupt_found();
       log_warn("scrub_found_corruption", {{"block", block.to_hex()}, {"page", page.value},
@@ -71,37 +78,29 @@ Task<> Tiers::start() {
 }
 
 Task<> Tiers::stop(Deadline deadline) {
-  co_await mover_.stop(deadline);
-  const Deadline flushed = Deadline::at(std::max(deadline.when(), parts_.clock.now() + std::chrono::seconds(5)));
+  const Deadline flushed = Deadline::at(std::max(deadline.when(), parts_.clock.now() + devices_.close_within()));
+  Status moved = co_await mover_.stop(deadline, flushed);
   Status closed = co_await devices_.close(flushed);
-  co_return closed;
+  co_return moved.code() == Code::deadline_exceeded ? moved : closed;
 }
 
 void Tiers::set_policy(std::shared_ptr<const policy::Policy> policy) {
   const policy::Eviction before = policy_->memory().eviction;
   policy_ = std::move(policy);
+  policy_changes_ += 1;
   mover_.set_settings(policy_->memory());
   if (policy_->memory().eviction != before) use_eviction();
+  devices_.use(policy_->nvme());
   quotas_.set_policy(*policy_);
 }
 
 void Tiers::use_eviction() {
   parts_.memory.set_eviction(make_policy(class_name(policy_->memory().eviction)).value());
-  devices_.set_eviction(class_name(policy_->nvme().eviction));
 }
 
 policy::Decision Tiers::decide(const BlockRef& block, std::optional<PageIndex> page) const {
   const std::string path = parts_.attachments.path_of(block);
-  policy::Subject subject;
-  subject.path = path;
-  subject.uid = unknown_uid;
-  // What is known of a file's length here: a block that is not its last one ends before it does.
-  subject.length_bytes = block.start.value + block.length_bytes;
-  if (page) {
-    const std::uint64_t begin = block.start.value + std::uint64_t{page->value} * block.page_size_bytes;
-    subject.range = policy::Subject::Range{begin, block.page_length_bytes(*page)};
-  }
-  return policy_->decide(subject);
+  return policy_->decide(policy::subject_of(path, block, page));
 }
 
 std::uint64_t Tiers::fingerprint(const BlockId& block, PageIndex page) {
@@ -234,9 +233,25 @@ void Tiers::served(const BlockRef& block, PageIndex page, Source source) {
   observer_.saw(block, page, source, recorded, parts_.attachments.path_of(block));
 }
 
-bool Tiers::fetches_ahead(const BlockRef& block) const {
+bool Tiers::wants_unasked(const BlockRef& block, PageIndex page) const {
+  const policy::Decision decided = decide(block, page);
+  const policy::Attributes& values = decided.values;
+  if (values.admission != policy::AdmissionRule::always) return false;
+  const std::uint64_t bytes = block.page_length_bytes(page);
+  const bool device_first = values.tier == policy::TierChoice::nvme || values.pin.tier == policy::Pin::Where::nvme;
+  if (DiskTier* home = device_first ? devices_.home(block.id) : nullptr; home != nullptr) {
+    const DiskTierStats stats = home->stats();
+    const bool room = stats.resident_bytes + stats.orphaned_bytes + bytes <= policy_->nvme().high_watermark.of(stats.capacity_bytes);
+    return room && quotas_.may_admit(decided.quotas, policy::CacheTier::nvme, bytes);
+  }
+  return mover_.has_room(bytes) && quotas_.may_admit(decided.quotas, policy::CacheTier::memory, bytes);
+}
+
+std::uint64_t Tiers::capacity_for(const BlockRef& block) const {
   const policy::Attributes values = decide(block, std::nullopt).values;
-  return values.admission == policy::AdmissionRule::always && values.prefetch.what != policy::Prefetch::What::none;
+  DiskTier* home = values.tier == policy::TierChoice::memory ? nullptr : devices_.home(block.id);
+  const std::uint64_t below = home == nullptr ? 0 : home->stats().capacity_bytes;
+  return std::max(below, values.tier == policy::TierChoice::nvme && home != nullptr ? 0 : parts_.memory.stats().capacity_bytes);
 }
 
 Placement Tiers::place_below(const BlockRef& block) {
@@ -263,12 +278,13 @@ Task<> Tiers::keep_on_device(BlockRef block, PageIndex page, PageBytes bytes, De
   if (device == nullptr) co_return Error(Code::unavailable, "no device of this worker takes writes now");
   const std::span<const std::uint32_t> checksums = bytes.chunk_checksums();
   std::vector<std::uint32_t> sums(checksums.begin(), checksums.end());
-  Status written = co_await device->write(block, page, bytes.bytes(), sums, deadline);
+  mover_.kept(block, decide(block, std::nullopt).values);  // its time to live goes to the device with the page
+  Status written = co_await mover_.write(device, block, page, bytes.bytes(), sums, deadline);
   // A page whose wrong bytes are still on their way out.
   for (int again = 0; again < write_again && written.code() == Code::busy; ++again) {
     CO_CHECK_OK(co_await parts_.clock.sleep_for(write_again_after));
     if (devices_.home(block.id) != device) break;
-    written = co_await device->write(block, page, bytes.bytes(), sums, deadline);
+    written = co_await mover_.write(device, block, page, bytes.bytes(), sums, deadline);
   }
   if (!written && written.code() != Code::already_exists) {
     log_warn("device_write_failed", {{"block", block.id.to_hex()}, {"page", page.value},
@@ -364,6 +380,8 @@ PresenceChanges Tiers::take_changes() {
     touched.insert(below.added.begin(), below.added.end());
     touched.insert(below.removed.begin(), below.removed.end());
   }
+  touched.insert(left_with_a_device_.begin(), left_with_a_device_.end());
+  left_with_a_device_.clear();
   PresenceChanges net;
   for (const BlockId& block : touched) {
     const bool present = residency(block).present;
@@ -385,8 +403,9 @@ std::vector<BlockId> Tiers::all_blocks() const {
   return {all.begin(), all.end()};
 }
 
-Task<TierGrant> Tiers::grant(BlockRef block, Deadline deadline) {
+Task<TierGrant> Tiers::grant(BlockRef block, GrantOf what, Deadline deadline) {
   TierGrant made;
+  if (mover_.expired(block.id)) free_block(block.id);  // not found below
   if (parts_.memory.residency(block.id).complete) {
     CO_TRY(granted, parts_.memory.grant(block));
     made.grant = std::move(granted);
@@ -398,6 +417,17 @@ Task<TierGrant> Tiers::grant(BlockRef block, Deadline deadline) {
     CO_TRY(granted, co_await tier->grant(block, deadline));
     made.grant = std::move(granted);
     made.device = tier;
+    co_return made;
+  }
+  if (what == GrantOf::block_in_filling && where(block.id).find("nvme") == std::string::npos) {
+    const policy::Attributes values = decide(block, std::nullopt).values;
+    const bool device_first = values.tier == policy::TierChoice::nvme || values.pin.tier == policy::Pin::Where::nvme;
+    if (values.admission != policy::AdmissionRule::always || (device_first && devices_.home(block.id) != nullptr)) {
+      co_return Error(Code::unsupported, "block " + block.id.to_hex() +
+                                             " need not be kept in memory by the policy; read it through the worker");
+    }
+    CO_TRY(granted, parts_.memory.grant_in_filling(block));
+    made.grant = std::move(granted);
     co_return made;
   }
   co_return Error(Code::unavailable, "block " + block.id.to_hex() +

@@ -37,7 +37,8 @@ namespace hearth::worker {
 enum class Keep : std::uint8_t {
   when_there_is_room,
   never,     // the reader asked not to fill
-  required,  // loading: without room it fails with no_space
+  required,   // loading: without room it fails with no_space
+  in_memory,  // the reader maps the memory: placed elsewhere, it fails with no_space
 };
 
 // Where a page that came from the under-store is kept.
@@ -66,6 +67,8 @@ struct TierStatus {
   DiskTierStats device;    // zero for memory
 };
 
+enum class GrantOf : std::uint8_t { complete_block, block_in_filling };
+
 // A descriptor of a block in some tier, and how to end it.
 struct TierGrant {
   BlockGrant grant;
@@ -82,6 +85,7 @@ class Tiers {
   // Moves down what memory holds while time remains, then closes the devices.
   Task<> stop(Deadline deadline);
   void set_policy(std::shared_ptr<const policy::Policy> policy);
+  std::uint64_t policy_changes() const { return policy_changes_; }  // so far; what was decided before may be otherwise now
   policy::Decision decide(const BlockRef& block, std::optional<PageIndex> page) const;
 
   // ---- reading
@@ -97,8 +101,11 @@ class Tiers {
   // ---- filling
 
   Placement place(const BlockRef& block, PageIndex page, Keep keep);
-  // Whether pages that nobody asked for yet are worth fetching for a sequential reader.
-  bool fetches_ahead(const BlockRef& block) const;
+  // Whether the page may come before anybody asked for it: it would be kept at once, and nothing has to go for it.
+  bool wants_unasked(const BlockRef& block, PageIndex page) const;
+  // Of the largest tier that may keep the block.
+  std::uint64_t capacity_for(const BlockRef& block) const;
+  bool has(const BlockRef& block, PageIndex page) const { return parts_.memory.contains(block.id, page) || on_device(block, page); }
   // Where a page goes that memory has no room for: to a device, or nowhere.
   Placement place_below(const BlockRef& block);
   // Memory took a page of the block.
@@ -115,8 +122,10 @@ class Tiers {
   void drop_corrupt(const BlockId& block, PageIndex page);
   PresenceChanges take_changes();
   std::vector<BlockId> all_blocks() const;
-  // Fails as BlockStore::grant and DiskTier::grant.
-  Task<TierGrant> grant(BlockRef block, Deadline deadline);
+  // Fails as BlockStore::grant and DiskTier::grant. In filling: as BlockStore::grant_in_filling, and unsupported when the
+  // policy may keep a page of the block elsewhere.
+  Task<TierGrant> grant(BlockRef block, GrantOf what, Deadline deadline);
+  bool shows(LeaseId lease, const PageBytes& page) const { return parts_.memory.shows(lease, page.bytes()); }
   void release(LeaseId lease, DiskTier* device);
   std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const;
   std::vector<TierStatus> status() const;
@@ -154,8 +163,10 @@ class Tiers {
   TierMover mover_;
   ReadObserver observer_;
   std::shared_ptr<const policy::Policy> policy_;  // shared: decisions point into it
+  std::uint64_t policy_changes_ = 0;
   std::unique_ptr<AdmissionPolicy> second_read_;
   ReadCounts device_reads_;
+  std::vector<BlockId> left_with_a_device_;  // and not reported yet
 };
 
 }  // namespace hearth::worker

@@ -1,7 +1,6 @@
 // A worker with devices below its memory: what is read from where, what moves, and what a device in trouble costs.
-#include "tiering/disk/sim_disk.h"
 #include "tiering/eviction/trace.h"
-#include "worker/test_cluster.h"
+#include "worker/tiers_testing.h"
 
 #include <gtest/gtest.h>
 
@@ -15,39 +14,6 @@ namespace hearth::worker::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-class WorkerTiers : public Cluster {
- protected:
-  static constexpr std::size_t device_count = 2;
-
-  void start_with_devices(std::uint64_t memory_pages, std::size_t devices = 1) {
-    start(options_with_devices(memory_pages, devices));
-  }
-  WorkerOptions options_with_devices(std::uint64_t memory_pages, std::size_t devices) {
-    WorkerOptions options = small_options();
-    options.memory.capacity_bytes = memory_pages * test_page;
-    options.nvme.lock = false;
-    options.nvme.scrub_bytes_per_second = 0;
-    options.nvme.health.probe_interval = 20ms;
-    options.nvme.health.error_window = 10s;
-    for (std::size_t i = 0; i < devices; ++i) {
-      options.nvme.devices.push_back({.directory = std::to_string(i), .capacity_bytes = 512 * test_page});
-    }
-    open_device_ = [this](const DiskOptions& disk, Executor executor, Clock& clock) -> Result<std::unique_ptr<Disk>> {
-      return open_sim_disk(media_[std::stoul(disk.directory)], executor, clock);
-    };
-    return options;
-  }
-  const DiskTier& tier(std::size_t device = 0) { return *shard_->tiers().devices().all()[device].tier; }
-  std::uint64_t resident(std::size_t device = 0) { return tier(device).stats().resident_bytes; }
-  void restart_with_devices(std::uint64_t memory_pages) {
-    ASSERT_TRUE(stop_shard(5s));
-    start_shard(options_with_devices(memory_pages, 1));
-  }
-
-  std::vector<std::shared_ptr<SimDiskMedium>> media_{std::make_shared<SimDiskMedium>(SimDiskOptions{}),
-                                                     std::make_shared<SimDiskMedium>(SimDiskOptions{})};
-};
 
 TEST_F(WorkerTiers, ATierOfThePolicyIsWhereTheDataGoesAndIsReadFrom) {
   start_with_devices(64);

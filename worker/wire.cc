@@ -38,6 +38,15 @@ ServerReply reply_with(const google::protobuf::MessageLite& body) {
   return reply;
 }
 
+std::string checksums_to_wire(std::span<const std::uint32_t> checksums) {
+  std::string out;
+  out.reserve(checksums.size() * 4);
+  for (const std::uint32_t checksum : checksums) {
+    for (int shift = 0; shift < 32; shift += 8) out.push_back(static_cast<char>((checksum >> shift) & 0xFF));
+  }
+  return out;
+}
+
 Status check_range(const BlockRef& block, std::uint64_t offset, std::uint64_t length) {
   if (offset <= block.length_bytes && length <= block.length_bytes - offset) return ok();
   return Error(Code::invalid_argument, "bytes " + std::to_string(offset) + " to " + std::to_string(offset) + "+" +

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace google::protobuf {
@@ -30,6 +31,9 @@ inline constexpr std::uint64_t max_read_bytes = 64ULL << 20;
 // invalid_argument when the body is not that message.
 Status parse_body(const ServerCall& call, google::protobuf::MessageLite& into);
 ServerReply reply_with(const google::protobuf::MessageLite& body);
+
+// 4 bytes little-endian each.
+std::string checksums_to_wire(std::span<const std::uint32_t> checksums);
 
 // invalid_argument unless [offset, offset + length) lies in the block.
 Status check_range(const BlockRef& block, std::uint64_t offset, std::uint64_t length);

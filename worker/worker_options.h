@@ -28,6 +28,9 @@ struct NvmeOptions {
   // Virtual and shared devices answer late now and then without being ill.
   DeviceHealthOptions health{.suspect_floor = std::chrono::milliseconds(20), .fence_floor = std::chrono::milliseconds(100)};
   bool lock = true;                  // false: simulated devices, which have no place for a lock file
+  Duration open_within = std::chrono::seconds(10);   // a device that takes longer is opened in the background
+  Duration close_within = std::chrono::seconds(5);   // at least: the index is written whatever the grace of the stop
+  Duration look_again_every = std::chrono::seconds(5);  // for devices that are absent, or replaced
 };
 
 struct WorkerOptions {

@@ -19,6 +19,7 @@ ClientOptions Context::client_options() const {
   ClientOptions options;
   options.master = master().address;
   options.metadata_deadline = std::chrono::seconds(5);
+  options.tenant = invocation_.text("tenant");
   const auto limit = invocation_.duration("timeout");
   if (!limit) return options;
   const auto given = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(*limit), std::chrono::milliseconds(1));

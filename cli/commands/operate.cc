@@ -285,7 +285,7 @@ Result<Exit> run_explain(Context& context) {
     blocks = std::move(found);
   }
   const AttachmentStatus* attachment = attachment_of(attachments, status);
-  const Result<FileDecision> decided = decide_for(client, path, status);
+  const Result<FileDecision> decided = decide_for(client, path, status, context.words().text("tenant"));
   std::uint64_t resident = 0;
   for (const BlockPlacement& block : blocks) resident += resident_bytes(block);
   Output& out = context.out();

@@ -3,8 +3,8 @@
 
 #include "cli/commands/commands.h"
 #include "cli/output/text_diff.h"
+#include "common/users.h"
 
-#include <pwd.h>
 #include <unistd.h>
 
 #include <array>
@@ -184,12 +184,11 @@ std::string describe_version(const PolicyVersion& version) {
   return text;
 }
 
-std::string user_name(std::uint32_t uid) {
-  passwd entry{};
-  passwd* found = nullptr;
-  std::array<char, 4096> buffer{};
-  const int failed = ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
-  return failed != 0 || found == nullptr ? "" : std::string(found->pw_name);
+Result<policy::Policy> parse_version(const PolicyVersion& version) {
+  TRY(parsed, policy::parse_policy(version.text, "version " + std::to_string(version.version)));
+  std::vector<policy::UserId> users;
+  for (const PolicyVersion::User& user : version.users) users.push_back({.name = user.name, .uid = user.uid});
+  return parsed.with_users(users);
 }
 
 Result<Exit> run_policy(Context& context) {

@@ -24,9 +24,9 @@ struct FileDecision {
   policy::Policy policy;  // the decision points into it
   policy::Decision decision;
 };
-Result<FileDecision> decide_for(const Client& client, const std::string& path, const FileStatus& status);
-// The name of a user of this host; "" when it has none.
-std::string user_name(std::uint32_t uid);
+Result<FileDecision> decide_for(const Client& client, const std::string& path, const FileStatus& status, std::string_view tenant);
+// A version of the cluster's policy, in which names of users mean whom the master says.
+Result<policy::Policy> parse_version(const PolicyVersion& version);
 
 // The actions of `hearth policy`; arguments()[0] is the action.
 Result<Exit> policy_check(Context& context);

@@ -2,6 +2,9 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/policy.h"
 #include "common/units.h"
+#include "common/users.h"
+
+#include <algorithm>
 
 namespace hearth::cli {
 namespace {
@@ -25,12 +28,28 @@ Result<Answering> answering(Context& context, const Client& client) {
     const std::string path = context.words().text("file");
     TRY(text, read_policy_text(path));
     TRY(policy, policy::parse_policy(text, path));
-    return Answering{.policy = std::move(policy), .name = path};
+    // Nobody but this host can say whom the names of a file here mean.
+    std::vector<policy::UserId> users;
+    for (const std::string& name : policy.user_names()) {
+      if (const auto uid = user_id(name)) users.push_back({.name = name, .uid = *uid});
+    }
+    return Answering{.policy = policy.with_users(users), .name = path};
   }
   TRY(version, client.policy());
-  TRY(policy, policy::parse_policy(version.text, "version " + std::to_string(version.version)));
+  TRY(policy, parse_version(version));
   return Answering{.policy = std::move(policy), .version = version.version,
                    .name = version.version == 0 ? "no policy" : "policy version " + std::to_string(version.version)};
+}
+
+// The page that holds this byte of a file: what a worker asks about.
+Result<policy::Subject::Range> page_at(const Client& client, const FileStatus& status, std::uint64_t at) {
+  TRY(attachments, client.attachments());
+  std::uint64_t page_bytes = AttachmentOptions().page_size_bytes;
+  for (const AttachmentStatus& attachment : attachments) {
+    if (attachment.id == status.attachment) page_bytes = attachment.options.page_size_bytes;
+  }
+  const std::uint64_t begin = at - at % page_bytes;
+  return policy::Subject::Range{.offset_bytes = begin, .length_bytes = std::min(page_bytes, status.length_bytes - begin)};
 }
 
 std::string quota_names(const policy::Policy& policy, policy::QuotaSet set) {
@@ -64,12 +83,11 @@ void write_decision(JsonWriter& json, std::uint64_t version, const policy::Decis
   json.end();
 }
 
-Result<FileDecision> decide_for(const Client& client, const std::string& path, const FileStatus& status) {
+Result<FileDecision> decide_for(const Client& client, const std::string& path, const FileStatus& status, std::string_view tenant) {
   TRY(version, client.policy());
-  TRY(parsed, policy::parse_policy(version.text, "version " + std::to_string(version.version)));
+  TRY(parsed, parse_version(version));
   FileDecision out{.version = version.version, .policy = std::move(parsed), .decision = {}};
-  const std::string owner = user_name(status.uid);
-  out.decision = out.policy.decide({.path = path, .length_bytes = status.length_bytes, .uid = status.uid, .user = owner});
+  out.decision = out.policy.decide({.path = path, .length_bytes = status.length_bytes, .uid = status.uid, .tenant = tenant});
   return out;
 }
 
@@ -80,14 +98,15 @@ Result<Exit> policy_explain(Context& context) {
   TRY(answer, answering(context, client));
   const std::string owner = user_name(status.uid);
   const std::string tenant = context.words().text("tenant");
-  policy::Subject subject{.path = path, .length_bytes = status.length_bytes, .uid = status.uid, .user = owner,
-                                .tenant = tenant, .pattern = pattern_of(context.words().text("pattern"))};
+  policy::Subject subject{.path = path, .length_bytes = status.length_bytes, .uid = status.uid,
+                          .tenant = tenant, .pattern = pattern_of(context.words().text("pattern"))};
   if (const auto at = context.words().size_bytes("at")) {
     if (*at >= status.length_bytes) {
       return Error(Code::invalid_argument, "--at=" + exact_size({*at}) + " is beyond the end of " + printable(path) + ", which has " +
                                                exact_size({status.length_bytes}));
     }
-    subject.range = policy::Subject::Range{.offset_bytes = *at, .length_bytes = 1};
+    TRY(page, page_at(client, status, *at));
+    subject.range = page;
   }
   const policy::Decision decision = answer.policy.decide(subject);
   Output& out = context.out();

@@ -20,6 +20,7 @@ void bind_section(Config& config, Process process, ProcessConfig& values) {
 void bind_common(Config& config, ProcessConfig& values) {
   config.bind("log", values.log, "Of every process.");
   config.bind("metrics", values.metrics, "Of every process.");
+  config.bind("process", values.process, "Of every process.");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 // Fails: invalid_argument, with the place of the mistake.
 #pragma once
 
+#include "cli/daemon/process.h"
 #include "common/config.h"
 #include "common/log.h"
 #include "common/units.h"
@@ -40,6 +41,16 @@ struct MetricsConfig {
   template <class V>
   void describe(V& v) {
     v.field("listen", listen, {.help = "host:port that serves Prometheus text at /metrics; empty serves none."});
+  }
+};
+
+struct ProcessSettings {
+  CoreDumps core_dumps = CoreDumps::off;
+
+  template <class V>
+  void describe(V& v) {
+    v.choice("core_dumps", core_dumps, {{"off", CoreDumps::off}, {"on", CoreDumps::on}},
+             {.help = "off: a crash writes no core dump, and other processes of this user can not read this one's memory, where cached data and tokens for stores are. on: for finding a fault; secret keys of S3 are left out all the same."});
   }
 };
 
@@ -140,6 +151,7 @@ struct MountConfig {
   ByteSize max_mapped = 8_GiB;
   std::uint32_t connections_per_worker = 2;
   Duration read_deadline = std::chrono::seconds(30);
+  std::string tenant;
 
   template <class V>
   void describe(V& v) {
@@ -149,6 +161,7 @@ struct MountConfig {
     v.field("max_mapped", max_mapped, {.help = "Cached blocks kept mapped at once.", .min = 1_MiB, .max = ByteSize{1ULL << 46}});
     v.field("connections_per_worker", connections_per_worker, {.help = "To each worker of another host: one for small calls, the others for large reads. More where the network limits a single connection.", .min = 1, .max = 64});
     v.field("read_deadline", read_deadline, {.help = "Of one read, with retries elsewhere.", .min = std::chrono::milliseconds(100), .max = std::chrono::hours(1)});
+    v.field("tenant", tenant, {.help = "On whose behalf the mount reads, for rules and quotas of the policy that name tenants; empty for nobody."});
   }
 };
 
@@ -158,6 +171,7 @@ enum class Process : std::uint8_t { master, worker, mount };
 struct ProcessConfig {
   LogConfig log;
   MetricsConfig metrics;
+  ProcessSettings process;
   MasterConfig master;
   WorkerConfig worker;
   MountConfig mount;

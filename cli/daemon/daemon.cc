@@ -68,7 +68,7 @@ void take_log_level(const Result<LogConfig>& fresh) {
 
 Status serve(const ProcessConfig& config, Readiness& readiness, const StartService& start,
              const std::function<Result<LogConfig>()>& reload) {
-  prepare_process();
+  prepare_process(config.process.core_dumps);
   const LogOptions log = log_options(config.log);
   const auto fail = [&](Error error) {
     // Standard error gets the plain sentence from the caller; a log elsewhere must have it too.

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -90,12 +91,22 @@ Status redirect_standard(const std::string& log_file) {
   std::exit(serve(readiness));
 }
 
+void forbid_core_dumps() {
+  // The limit alone would not do: a program behind "|" in core_pattern is run whatever it says.
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CORE, &limit) != 0) return;
+  limit.rlim_cur = 0;
+  ::setrlimit(RLIMIT_CORE, &limit);
+}
+
 }  // namespace
 
 std::string_view build_version() { return HEARTH_VERSION; }
 
-void prepare_process() {
+void prepare_process(CoreDumps core_dumps) {
   ::umask(077);
+  if (core_dumps == CoreDumps::off) forbid_core_dumps();
   ::signal(SIGPIPE, SIG_IGN);
   google::protobuf::SetLogHandler(nullptr);  // a peer's malformed body is refused and logged by us, not on stderr as well
   // A cached block takes a descriptor. Root may go up to the kernel's own bound, others up to their hard limit.

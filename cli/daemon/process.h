@@ -17,8 +17,12 @@ namespace hearth::cli {
 
 inline constexpr std::uint64_t max_open_files = 1U << 20;  // the default of fs.nr_open
 
-// umask 077, SIGPIPE ignored, RLIMIT_NOFILE raised to its hard limit.
-void prepare_process();
+// off: no dump is written whatever the kernel's core_pattern says, and memory and environment of the process are closed
+// to others of its user (PR_SET_DUMPABLE, RLIMIT_CORE). Programs that it starts are as ever.
+enum class CoreDumps : std::uint8_t { off, on };
+
+// umask 077, SIGPIPE ignored, RLIMIT_NOFILE raised to its hard limit, core dumps as told.
+void prepare_process(CoreDumps core_dumps);
 
 // SIGTERM and SIGINT (stop), SIGHUP (reload) as values instead of handlers.
 class SignalLoop {

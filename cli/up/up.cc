@@ -181,7 +181,7 @@ Result<UniqueFd> prepare_up(const UpPlan& plan) {
 }
 
 Status serve_up(const UpPlan& plan, Readiness& readiness, const std::function<void(const RunningUp&)>& announce) {
-  prepare_process();
+  prepare_process(CoreDumps::off);
   auto loop = SignalLoop::create();
   if (!loop) {
     readiness.failed(loop.error());

@@ -61,6 +61,11 @@ asio::awaitable<Result<std::size_t>> File::co_pread(std::span<std::byte> into, s
   co_return std::move(result);
 }
 
+Result<ReadView> File::read_view(std::uint64_t offset, std::size_t length) const {
+  if (!impl_) return closed_file();
+  return impl_->read_view(offset, length);
+}
+
 Result<MappedBlock> File::map() const {
   if (!impl_) return closed_file();
   return impl_->map();

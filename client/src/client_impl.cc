@@ -1,5 +1,6 @@
 #include "client/src/client_impl.h"
 
+#include "common/block_wire.h"
 #include "common/log.h"
 #include "proto/hearth.pb.h"
 
@@ -46,7 +47,7 @@ ClientImpl::Parts::Parts(ClientImpl& client, Address address)
       resolver(client.options_, client.clock_, client.io_->executor(), master, peers),
       stores(client.clock_),
       keeper(client.clock_, group, peers, *client.grants_),
-      engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, client.counters_}) {}
+      engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, keeper, client.counters_}) {}
 
 ClientImpl::ClientImpl(const ClientOptions& options, Address master)
     : options_(options), clock_(real_clock()), fork_generation_(hearth::fork_generation()),
@@ -102,6 +103,9 @@ void ClientImpl::post(std::function<void()> work) { asio::post(io_->executor(), 
 Result<std::shared_ptr<ClientImpl>> ClientImpl::connect(const ClientOptions& options) {
   auto master = Address::parse(options.master);
   if (!master) return std::move(master).error().with_context("the master's address '" + options.master + "'");
+  if (const Status tenant = check_tenant(options.tenant); !tenant) {
+    return Error(Code::invalid_argument, "the client " + tenant.error().message());
+  }
   auto made = std::make_unique<ClientImpl>(options, std::move(master).value());
   // The last reference may go in a callback, on the very thread that the destructor waits for.
   std::shared_ptr<ClientImpl> client(made.release(), [](ClientImpl* last) {
@@ -123,8 +127,12 @@ Task<> ClientImpl::connect_task() {
   co_return refreshed;
 }
 
-Task<> ClientImpl::obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block) {
-  return parts_->keeper.obtain(std::move(file), block, Deadline::after(clock_, options_.attempt_deadline));
+Task<> ClientImpl::obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block, client::GrantOf what) {
+  return parts_->keeper.obtain(std::move(file), block, what, Deadline::after(clock_, options_.attempt_deadline));
+}
+
+Task<> ClientImpl::fill(std::shared_ptr<FileImpl> file, std::uint64_t offset, std::uint64_t length) {
+  return parts_->engine.fill(std::move(file), offset, length, Deadline::after(clock_, options_.attempt_deadline));
 }
 
 Task<> ClientImpl::read(std::shared_ptr<FileImpl> file, std::span<std::byte> into, std::uint64_t offset) {
@@ -141,6 +149,10 @@ Task<std::uint64_t> ClientImpl::resident_bytes(std::shared_ptr<FileImpl> file) {
 
 void ClientImpl::read_ahead(std::shared_ptr<FileImpl> file, std::uint64_t position) {
   post([this, file = std::move(file), position] { parts_->engine.read_ahead(file, position); });
+}
+
+void ClientImpl::fill_ahead(std::shared_ptr<FileImpl> file, std::uint64_t position) {
+  post([this, file = std::move(file), position] { parts_->engine.fill_ahead(file, position); });
 }
 
 void ClientImpl::report_corrupt(std::shared_ptr<FileImpl> file, std::size_t block, std::uint64_t block_offset, WorkerId worker) {

@@ -55,11 +55,13 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   bool on_io_thread() const;
   void post(std::function<void()> work);
 
-  Task<> obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block);
+  Task<> obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block, client::GrantOf what);
+  Task<> fill(std::shared_ptr<FileImpl> file, std::uint64_t offset, std::uint64_t length);
   Task<> read(std::shared_ptr<FileImpl> file, std::span<std::byte> into, std::uint64_t offset);
   Task<std::uint64_t> load(std::shared_ptr<FileImpl> file, std::uint64_t offset, std::uint64_t length);
   Task<std::uint64_t> resident_bytes(std::shared_ptr<FileImpl> file);
   void read_ahead(std::shared_ptr<FileImpl> file, std::uint64_t position);
+  void fill_ahead(std::shared_ptr<FileImpl> file, std::uint64_t position);
   void report_corrupt(std::shared_ptr<FileImpl> file, std::size_t block, std::uint64_t block_offset, WorkerId worker);
 
   Task<FileStatus> stat(std::string path);

@@ -8,7 +8,21 @@
 namespace hearth {
 
 using client::Counters;
+using client::GrantOf;
 using client::MappedGrant;
+
+namespace {
+
+// Keeps the bytes of a grant that was pinned.
+struct PinnedGrant {
+  explicit PinnedGrant(std::shared_ptr<MappedGrant> pinned) : grant(std::move(pinned)) {}
+  ~PinnedGrant() { grant->unpin(); }
+  PinnedGrant(const PinnedGrant&) = delete;
+  PinnedGrant& operator=(const PinnedGrant&) = delete;
+  std::shared_ptr<MappedGrant> grant;  // shared with the cache and with files
+};
+
+}  // namespace
 
 FileImpl::FileImpl(std::shared_ptr<ClientImpl> client, std::string path, client::ResolutionPtr resolution)
     : client_(std::move(client)), path_(std::move(path)), resolution_(std::move(resolution)),
@@ -38,34 +52,41 @@ std::size_t FileImpl::read_mapped(std::span<std::byte> into, std::uint64_t offse
     const BlockRef& ref = resolution_->blocks[index];
     const std::uint64_t in_block = offset + done - ref.start.value;
     const auto count = std::min<std::uint64_t>(into.size() - done, ref.length_bytes - in_block);
-    if (!copy_from(*grant, block, index, in_block, into.subspan(done, count))) break;
-    done += count;
+    const std::size_t copied = copy_from(*grant, block, index, in_block, into.subspan(done, count));
+    done += copied;
+    if (copied < count) break;
   }
   return done;
 }
 
-bool FileImpl::copy_from(MappedGrant& grant, Block& block, std::size_t index, std::uint64_t block_offset,
+std::size_t FileImpl::copy_from(MappedGrant& grant, Block& block, std::size_t index, std::uint64_t block_offset,
                          std::span<std::byte> into) {
   MappedGrant* expected = &grant;
   if (!grant.pin()) {
     block.grant.compare_exchange_strong(expected, nullptr);
-    return false;
+    return 0;
   }
+  into = into.first(grant.readable(block_offset, into.size()));
   const auto wrong = grant.first_wrong(block_offset, into.size(), client_->options().verify);
   if (!wrong) {
     std::memcpy(into.data(), grant.bytes().data() + block_offset, into.size());
     grant.unpin();
     grant.touch();
     client_->counters().add(Counters::mapped_bytes, into.size());
-    return true;
+    return into.size();
   }
   grant.unpin();
+  found_corrupt(grant, index, *wrong);
+  return 0;
+}
+
+void FileImpl::found_corrupt(MappedGrant& grant, std::size_t index, std::uint64_t wrong) {
   client_->counters().add(Counters::corrupt_chunks);
-  block.grant.compare_exchange_strong(expected, nullptr);
+  MappedGrant* expected = &grant;
+  blocks_[index].grant.compare_exchange_strong(expected, nullptr);
   client_->grants().drop(grant);
   ask_grant_again(index, client_->clock().now() + std::chrono::seconds(1));
-  client_->report_corrupt(shared_from_this(), index, *wrong, grant.lease().worker);
-  return false;
+  client_->report_corrupt(shared_from_this(), index, wrong, grant.lease().worker);
 }
 
 bool FileImpl::wants_grant(std::size_t index) const {
@@ -82,9 +103,32 @@ void FileImpl::use_grant(std::size_t index, std::shared_ptr<MappedGrant> grant) 
   if (std::find(grants_.begin(), grants_.end(), grant) == grants_.end()) grants_.push_back(std::move(grant));
 }
 
-bool FileImpl::use_cached_grant(std::size_t index) {
+bool FileImpl::is_in_filling(std::size_t index) const {
+  MappedGrant* grant = blocks_[index].grant.load(std::memory_order_acquire);
+  return grant != nullptr && !grant->complete();
+}
+
+std::shared_ptr<MappedGrant> FileImpl::grant_in_filling(std::size_t index) {
+  return is_in_filling(index) ? held_grant(index) : nullptr;
+}
+
+std::shared_ptr<MappedGrant> FileImpl::held_grant(std::size_t index) {
+  MappedGrant* grant = blocks_[index].grant.load(std::memory_order_acquire);
+  std::lock_guard lock(grants_mutex_);
+  const auto held = std::find_if(grants_.begin(), grants_.end(), [grant](const auto& one) { return one.get() == grant; });
+  return held == grants_.end() ? nullptr : *held;
+}
+
+void FileImpl::give_up_filling(std::size_t index, const std::shared_ptr<MappedGrant>& grant) {
+  MappedGrant* expected = grant.get();
+  blocks_[index].grant.compare_exchange_strong(expected, nullptr);
+  client_->grants().drop(*grant);
+  ask_grant_again(index, client_->clock().now() + std::chrono::seconds(1));
+}
+
+bool FileImpl::use_cached_grant(std::size_t index, GrantOf what) {
   std::shared_ptr<MappedGrant> known = client_->grants().find(resolution_->blocks[index].id);
-  if (!known) return false;
+  if (!known || (what == GrantOf::complete_block && !known->complete())) return false;
   use_grant(index, std::move(known));
   return true;
 }
@@ -99,19 +143,37 @@ void FileImpl::grant_may_be_possible(std::size_t index, TimePoint when) {
              std::memory_order_relaxed);
 }
 
+void FileImpl::keep_filling(std::uint64_t offset, std::size_t length) {
+  const std::uint64_t position = offset + length;
+  if (length == 0 || position >= status().length_bytes || !is_in_filling(block_index(position))) return;
+  if (!readahead_->saw_read(offset, length)) return;
+  const std::uint64_t told = told_position_.load(std::memory_order_relaxed);
+  if (position >= told && position - told < client_->options().readahead_bytes / 8) return;
+  told_position_.store(position, std::memory_order_relaxed);
+  client_->fill_ahead(shared_from_this(), position);
+}
+
 // On the caller's thread as far as it gets: mapped bytes, then what was read ahead; the rest on the io thread.
 Result<std::size_t> FileImpl::pread(std::span<std::byte> into, std::uint64_t offset) {
   CHECK_OK(client_->usable());
   into = into.first(clip(into.size(), offset));
   std::size_t done = read_mapped(into, offset);
-  if (done == into.size()) return done;
-  const std::size_t index = block_index(offset + done);
-  if (use_cached_grant(index)) done += read_mapped(into.subspan(done), offset + done);
-  if (done == into.size()) return done;
-  if (const std::size_t next = block_index(offset + done); wants_grant(next) && !has_grant(next)) {
-    const Status granted = client_->wait(client_->obtain_grant(shared_from_this(), next));
-    if (granted) done += read_mapped(into.subspan(done), offset + done);
+  while (done < into.size()) {
+    const std::size_t index = block_index(offset + done);
+    Status granted = ok();
+    if (!has_grant(index) && !use_cached_grant(index) && wants_grant(index)) {
+      granted = client_->wait(client_->obtain_grant(shared_from_this(), index, GrantOf::block_in_filling));
+    }
+    std::size_t more = granted ? read_mapped(into.subspan(done), offset + done) : 0;
+    if (more == 0 && grant_in_filling(index)) {
+      const Status filled = client_->wait(client_->fill(shared_from_this(), offset + done, into.size() - done));
+      if (filled) more = read_mapped(into.subspan(done), offset + done);
+    }
+    if (more == 0) break;
+    done += more;
   }
+  keep_filling(offset, done);
+  if (done == into.size()) return done;
   const std::size_t ahead = readahead_->take(into.subspan(done), offset + done);
   if (ahead != 0 && readahead_->saw_read(offset + done, ahead)) client_->read_ahead(shared_from_this(), offset + done + ahead);
   done += ahead;
@@ -126,16 +188,57 @@ Task<std::size_t> FileImpl::pread_task(std::span<std::byte> into, std::uint64_t 
   std::size_t done = read_mapped(into, offset);
   while (done < into.size()) {
     const std::size_t index = block_index(offset + done);
-    if (!use_cached_grant(index) && wants_grant(index)) {
-      const Status granted = co_await client_->obtain_grant(self, index);
+    if (!has_grant(index) && !use_cached_grant(index) && wants_grant(index)) {
+      const Status granted = co_await client_->obtain_grant(self, index, GrantOf::block_in_filling);
       if (!granted) break;
     }
-    const std::size_t more = read_mapped(into.subspan(done), offset + done);
+    std::size_t more = read_mapped(into.subspan(done), offset + done);
+    if (more == 0 && grant_in_filling(index)) {
+      const Status filled = co_await client_->fill(self, offset + done, into.size() - done);
+      if (filled) more = read_mapped(into.subspan(done), offset + done);
+    }
     if (more == 0) break;
     done += more;
   }
+  keep_filling(offset, done);
   if (done < into.size()) CO_CHECK_OK(co_await client_->read(self, into.subspan(done), offset + done));
   co_return into.size();
+}
+
+Result<ReadView> FileImpl::read_view(std::uint64_t offset, std::size_t length) {
+  CHECK_OK(client_->usable());
+  length = clip(length, offset);
+  if (length == 0) return ReadView{};
+  const std::size_t index = block_index(offset);
+  const BlockRef& block = resolution_->blocks[index];
+  const std::uint64_t at = offset - block.start.value;
+  length = static_cast<std::size_t>(std::min<std::uint64_t>(length, block.length_bytes - at));
+  if (!has_grant(index) && !use_cached_grant(index) && wants_grant(index)) {
+    CHECK_OK(client_->wait(client_->obtain_grant(shared_from_this(), index, GrantOf::block_in_filling)));
+  }
+  std::shared_ptr<MappedGrant> grant = held_grant(index);
+  // A fill brings a few pages at a time.
+  for (std::uint64_t had = 0; grant && grant->readable(at, length) < length;) {
+    CHECK_OK(client_->wait(client_->fill(shared_from_this(), offset + had, length - had)));
+    const std::uint64_t has = grant->readable(at, length);
+    if (has <= had) break;
+    had = has;
+  }
+  if (!grant || !grant->pin()) {
+    return Error(Code::unsupported, path_ + ": these bytes are not in memory that is shared with this host; read them");
+  }
+  auto hold = std::make_shared<const PinnedGrant>(grant);
+  const auto known = static_cast<std::size_t>(grant->readable(at, length));
+  const auto wrong = grant->first_wrong(at, known, client_->options().verify);
+  if (wrong) {
+    found_corrupt(*grant, index, *wrong);
+    return Error(Code::corrupt, "cached bytes of " + path_ + " are wrong and were dropped; read them instead");
+  }
+  if (known == 0) return Error(Code::unsupported, path_ + ": these bytes are not in memory that is shared with this host; read them");
+  grant->touch();
+  client_->counters().add(Counters::mapped_bytes, known);
+  keep_filling(offset, known);
+  return ReadView{.bytes = grant->bytes().subspan(at, known), .hold = std::move(hold)};
 }
 
 Result<MappedBlock> FileImpl::map() {
@@ -146,20 +249,15 @@ Result<MappedBlock> FileImpl::map() {
   if (resolution_->blocks[0].length_bytes < client_->options().grant_min_bytes) {
     return Error(Code::unsupported, path_ + " is shorter than grant_min_bytes; read it instead");
   }
-  if (!use_cached_grant(0)) CHECK_OK(client_->wait(client_->obtain_grant(shared_from_this(), 0)));
+  if (!use_cached_grant(0, GrantOf::complete_block)) {
+    CHECK_OK(client_->wait(client_->obtain_grant(shared_from_this(), 0, GrantOf::complete_block)));
+  }
   std::shared_ptr<MappedGrant> grant = client_->grants().find(resolution_->blocks[0].id);
-  if (!grant || !grant->pin()) return Error(Code::busy, path_ + " was just given back to the worker; try again");
-  struct Hold {
-    explicit Hold(std::shared_ptr<MappedGrant> pinned) : grant(std::move(pinned)) {}
-    ~Hold() { grant->unpin(); }
-    std::shared_ptr<MappedGrant> grant;  // shared with the cache and with files
-  };
-  auto hold = std::make_shared<const Hold>(grant);
+  if (!grant || !grant->complete() || !grant->pin()) return Error(Code::busy, path_ + " was just given back to the worker; try again");
+  auto hold = std::make_shared<const PinnedGrant>(grant);
   const auto wrong = grant->first_wrong(0, grant->length_bytes(), client_->options().verify);
   if (wrong) {
-    client_->counters().add(Counters::corrupt_chunks);
-    client_->grants().drop(*grant);
-    client_->report_corrupt(shared_from_this(), 0, *wrong, grant->lease().worker);
+    found_corrupt(*grant, 0, *wrong);
     return Error(Code::corrupt, "cached bytes of " + path_ + " are wrong and were dropped; read it instead");
   }
   return MappedBlock{.fd = grant->fd(), .fd_offset_bytes = grant->fd_offset_bytes(), .bytes = grant->bytes(), .hold = hold};

@@ -9,6 +9,7 @@
 #include <hearth/client.h>
 
 #include "client/src/convert.h"
+#include "client/src/grant_keeper.h"
 #include "client/src/mapped_grant.h"
 #include "client/src/readahead.h"
 #include "common/async.h"
@@ -36,6 +37,7 @@ class FileImpl : public std::enable_shared_from_this<FileImpl> {
 
   Result<std::size_t> pread(std::span<std::byte> into, std::uint64_t offset);
   Task<std::size_t> pread_task(std::span<std::byte> into, std::uint64_t offset);  // on the io thread
+  Result<ReadView> read_view(std::uint64_t offset, std::size_t length);
   Result<MappedBlock> map();
 
   // How much of a read at `offset` there is before the end of the file.
@@ -48,9 +50,14 @@ class FileImpl : public std::enable_shared_from_this<FileImpl> {
 
   // Grants, by block.
   bool wants_grant(std::size_t block) const;           // worth asking for now
+  // The grant, when it is of a block in filling, and so a read may have to put bytes there first.
+  bool is_in_filling(std::size_t block) const;
+  std::shared_ptr<client::MappedGrant> grant_in_filling(std::size_t block);
   bool has_grant(std::size_t block) const { return blocks_[block].grant.load(std::memory_order_acquire) != nullptr; }
   void use_grant(std::size_t block, std::shared_ptr<client::MappedGrant> grant);
-  bool use_cached_grant(std::size_t block);            // one that the client's cache has
+  bool use_cached_grant(std::size_t block, client::GrantOf what = client::GrantOf::block_in_filling);  // of the client's cache
+  // The memory can not be filled further for now: reads go another way.
+  void give_up_filling(std::size_t block, const std::shared_ptr<client::MappedGrant>& grant);
   void ask_grant_again(std::size_t block, TimePoint when);
   void grant_may_be_possible(std::size_t block, TimePoint when);  // not later than that
 
@@ -60,15 +67,28 @@ class FileImpl : public std::enable_shared_from_this<FileImpl> {
     TimePoint heard{};
   };
   Holders& holders(std::size_t block) { return blocks_[block].holders; }
+  // Io thread only: how far a block in filling was asked for ahead of its reader.
+  struct Filling {
+    std::uint64_t asked_until = 0;  // in the block
+    unsigned running = 0;
+  };
+  Filling& filling(std::size_t block) { return blocks_[block].filling; }
 
  private:
   struct Block {
     std::atomic<client::MappedGrant*> grant{nullptr};
     std::atomic<std::int64_t> next_grant_try_ns{0};
     Holders holders;
+    Filling filling;
   };
-  bool copy_from(client::MappedGrant& grant, Block& block, std::size_t index, std::uint64_t block_offset,
-                 std::span<std::byte> into);
+  // Bytes copied, from the front; fewer when the rest is not there yet or the grant is gone.
+  std::size_t copy_from(client::MappedGrant& grant, Block& block, std::size_t index, std::uint64_t block_offset,
+                        std::span<std::byte> into);
+  // Tells the io thread of a sequential reader's progress through a block in filling.
+  void keep_filling(std::uint64_t offset, std::size_t length);
+  std::shared_ptr<client::MappedGrant> held_grant(std::size_t index);
+  // Drops a grant whose byte `wrong` of the block does not match its checksum, and tells the worker.
+  void found_corrupt(client::MappedGrant& grant, std::size_t index, std::uint64_t wrong);
 
   // Set once
   const std::shared_ptr<ClientImpl> client_;  // shared: files keep their client alive
@@ -77,6 +97,7 @@ class FileImpl : public std::enable_shared_from_this<FileImpl> {
   const std::shared_ptr<client::Readahead> readahead_;  // shared: fetches in flight outlive the file
 
   std::vector<Block> blocks_;
+  std::atomic<std::uint64_t> told_position_{0};        // where the io thread believes a sequential reader to be
   std::mutex grants_mutex_;
   std::vector<std::shared_ptr<client::MappedGrant>> grants_;  // Guarded by grants_mutex_; shared with the cache
 };

@@ -29,10 +29,14 @@ std::vector<std::uint32_t> decode_checksums(std::span<const std::byte> bytes) {
   return words;
 }
 
-std::optional<Reach> local_choice(Peers& peers, FileImpl& file, std::size_t index) {
+// In filling: only where a read would go first, so that a block that another worker has is not fetched again.
+std::optional<Reach> local_choice(Peers& peers, FileImpl& file, std::size_t index, GrantOf what) {
   std::vector<WorkerId> suspects;
   const BlockRef& block = file.resolution().blocks[index];
   const auto order = peers.candidates(block, file.holders(index).workers, file.resolution().placement, suspects);
+  if (what == GrantOf::block_in_filling) {
+    return !order.empty() && peers.is_local(order.front()) ? peers.reach(order.front()) : std::nullopt;
+  }
   for (const WorkerId worker : order) {
     if (peers.is_local(worker)) return peers.reach(worker);
   }
@@ -95,9 +99,10 @@ GrantKeeper::GrantKeeper(const Clock& clock, TaskGroup& group, Peers& peers, Gra
     : clock_(clock), executor_(group.executor()), peers_(peers), cache_(cache),
       releaser_(std::make_shared<LeaseReleaser>(group, peers, clock)) {}
 
-Task<std::shared_ptr<MappedGrant>> GrantKeeper::ask(BlockRef block, Reach worker, Deadline deadline) {
+Task<std::shared_ptr<MappedGrant>> GrantKeeper::ask(BlockRef block, GrantOf what, Reach worker, Deadline deadline) {
   proto::GrantRequest request;
   block_to_wire(block, *request.mutable_block());
+  request.set_in_filling(what == GrantOf::block_in_filling);
   std::vector<std::byte> checksums((block.length_bytes + checksum_chunk_bytes - 1) / checksum_chunk_bytes * 4);
   RpcCall call;
   call.method = Method::grant;
@@ -113,9 +118,10 @@ Task<std::shared_ptr<MappedGrant>> GrantKeeper::ask(BlockRef block, Reach worker
   parts.length_bytes = reply.length_bytes();
   parts.chunk_checksums = decode_checksums(std::span(checksums).first(answer.payload_bytes));
   if (!answer.fds.empty()) parts.fd = std::move(answer.fds[0]);
-  if (!parts.fd || reply.length_bytes() != block.length_bytes) {
+  const bool as_said = reply.in_filling() ? parts.chunk_checksums.empty() && request.in_filling() : !parts.chunk_checksums.empty();
+  if (!parts.fd || reply.length_bytes() != block.length_bytes || !as_said) {
     releaser_->released(name);
-    co_return Error(Code::bad_frame, "the grant of block " + block.id.to_hex() + " has no descriptor or another length; the block is read through the worker");
+    co_return Error(Code::bad_frame, "the grant of block " + block.id.to_hex() + " has no descriptor, another length or no checksums; the block is read through the worker");
   }
   std::weak_ptr<LeaseReleaser> releaser = releaser_;
   auto on_unmapped = [releaser](const LeaseName& lease) {
@@ -129,26 +135,31 @@ Task<std::shared_ptr<MappedGrant>> GrantKeeper::ask(BlockRef block, Reach worker
 Task<> GrantKeeper::try_out(BlockRef block, WorkerId worker, Deadline deadline) {
   std::optional<Reach> reach = peers_.reach(worker);
   if (!reach || !reach->local) co_return Error(Code::unavailable, "the worker's Unix socket can not be reached from here");
-  CO_TRY(grant, co_await ask(std::move(block), *reach, deadline));
+  CO_TRY(grant, co_await ask(std::move(block), GrantOf::complete_block, *reach, deadline));
   grant->retire();
   co_return ok();
 }
 
-Task<> GrantKeeper::obtain(std::shared_ptr<FileImpl> file, std::size_t index, Deadline deadline) {
-  file->ask_grant_again(index, clock_.now() + pause_after_refusal);
+Task<> GrantKeeper::obtain(std::shared_ptr<FileImpl> file, std::size_t index, GrantOf what, Deadline deadline) {
+  if (what == GrantOf::block_in_filling) file->ask_grant_again(index, clock_.now() + pause_after_refusal);
   const BlockRef& block = file->resolution().blocks[index];
+  if (block.page_count() == 1) what = GrantOf::complete_block;  // complete or nothing
   if (const auto asking = asking_.find(block.id); asking != asking_.end()) {
     std::shared_ptr<Signal> answered = asking->second;
     co_await Signal::wait(answered);
   }
-  if (file->use_cached_grant(index)) co_return ok();
+  if (file->use_cached_grant(index, what)) co_return ok();
   CO_CHECK_OK(co_await peers_.refresh(Freshness::whatever_is_known, deadline));
-  std::optional<Reach> worker = local_choice(peers_, *file, index);
+  std::optional<Reach> worker = local_choice(peers_, *file, index, what);
+  if (!worker && what == GrantOf::block_in_filling) {
+    what = GrantOf::complete_block;
+    worker = local_choice(peers_, *file, index, what);
+  }
   if (!worker || !worker->local) co_return Error(Code::unavailable, "no worker can be reached by a local socket of this host");
   auto answered = std::make_shared<Signal>();
   asking_[block.id] = answered;
   const Deadline limit = deadline.sooner_of(Deadline::after(clock_, ask_within));
-  Result<std::shared_ptr<MappedGrant>> grant = co_await ask(block, *worker, limit);
+  Result<std::shared_ptr<MappedGrant>> grant = co_await ask(block, what, *worker, limit);
   if (grant && peers_.connection_of(worker->worker) != worker->connection) {
     (*grant)->retire();
     grant = Error(Code::unavailable, "the connection to the worker was lost while it granted the block");
@@ -163,6 +174,38 @@ Task<> GrantKeeper::obtain(std::shared_ptr<FileImpl> file, std::size_t index, De
   answered->set(executor_);
   if (!grant) co_return std::move(grant).error();
   co_return ok();
+}
+
+Task<InPlace> GrantKeeper::read_in_place(std::shared_ptr<MappedGrant> grant, BlockRef block, std::uint64_t offset,
+                                         std::uint64_t length, Deadline deadline) {
+  const LeaseName& lease = grant->lease();
+  std::optional<Reach> worker = peers_.reach(lease.worker);
+  if (!worker || !worker->local || worker->connection != lease.connection) {
+    co_return Error(Code::not_found, "the lease ended with its connection");
+  }
+  proto::ReadRequest request;
+  block_to_wire(block, *request.mutable_block());
+  request.set_offset_bytes(offset);
+  request.set_length_bytes(length);
+  request.set_lease_id(lease.lease);
+  std::vector<std::byte> checksums((length + checksum_chunk_bytes - 1) / checksum_chunk_bytes * 4);
+  RpcCall call;
+  call.method = Method::read;
+  call.body = request.SerializeAsString();
+  call.into = checksums;
+  proto::ReadReply reply;
+  CO_TRY(answer, co_await call_and_decode(worker->channel, std::move(call), &reply, deadline));
+  if (answer.payload_bytes != checksums.size()) {
+    co_return Error(Code::bad_frame, "the worker named " + std::to_string(answer.payload_bytes / 4) + " checksums for " +
+                                         std::to_string(length) + " bytes");
+  }
+  if (!grant->pin()) co_return Error(Code::not_found, "the lease was given back meanwhile");
+  grant->learn(static_cast<std::size_t>(offset / checksum_chunk_bytes), decode_checksums(checksums));
+  grant->unpin();
+  InPlace said;
+  said.hit_bytes = reply.hit_bytes();
+  said.miss_bytes = reply.miss_bytes();
+  co_return said;
 }
 
 }  // namespace hearth::client

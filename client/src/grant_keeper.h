@@ -45,18 +45,31 @@ class LeaseReleaser : public std::enable_shared_from_this<LeaseReleaser> {
   bool closed_ = false;
 };
 
+enum class GrantOf : std::uint8_t { complete_block, block_in_filling };
+
+// What a worker said of a read in place.
+struct InPlace {
+  std::uint64_t hit_bytes = 0;
+  std::uint64_t miss_bytes = 0;
+};
+
 class GrantKeeper {
  public:
   GrantKeeper(const Clock& clock, TaskGroup& group, Peers& peers, GrantCache& cache);
 
-  // After success the file has the grant of its block `index`.
-  Task<> obtain(std::shared_ptr<FileImpl> file, std::size_t index, Deadline deadline);
+  // After success the file has the grant of its block `index`. In filling is asked only of the worker that reads of the
+  // block would go to.
+  Task<> obtain(std::shared_ptr<FileImpl> file, std::size_t index, GrantOf what, Deadline deadline);
+  // The range of a block in filling, read by the worker into the memory that `grant` shows. `offset` and the range's end
+  // lie at chunks, or at the block's end. no_space, not_found: read it in another way.
+  Task<InPlace> read_in_place(std::shared_ptr<MappedGrant> grant, BlockRef block, std::uint64_t offset, std::uint64_t length,
+                              Deadline deadline);
   // Whether the worker would grant the block: asks for it and gives it back. For those who want to know why not.
   Task<> try_out(BlockRef block, WorkerId worker, Deadline deadline);
   void close() { releaser_->close(); }
 
  private:
-  Task<std::shared_ptr<MappedGrant>> ask(BlockRef block, Reach worker, Deadline deadline);
+  Task<std::shared_ptr<MappedGrant>> ask(BlockRef block, GrantOf what, Reach worker, Deadline deadline);
 
   const Clock& clock_;
   Executor executor_;

@@ -31,7 +31,13 @@ Result<std::shared_ptr<MappedGrant>> MappedGrant::map(Parts parts, OnUnmapped on
 
 // A mapping of memory that can shrink turns a read into SIGBUS, so the seals are checked and not believed.
 Status MappedGrant::map_memory() {
-  if (parts_.chunk_checksums.size() != chunk_count(parts_.length_bytes)) {
+  const std::size_t chunks = chunk_count(parts_.length_bytes);
+  if (parts_.chunk_checksums.empty()) {
+    known_ = make_bits(chunks);
+    unknown_chunks_ = chunks;
+    parts_.chunk_checksums.resize(chunks);
+  }
+  if (parts_.chunk_checksums.size() != chunks) {
     return Error(Code::bad_frame, "a grant of block " + parts_.block.to_hex() + " came with " +
                                       std::to_string(parts_.chunk_checksums.size()) + " checksums for " +
                                       std::to_string(parts_.length_bytes) + " bytes");
@@ -49,7 +55,9 @@ Status MappedGrant::map_memory() {
   const auto os_page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   const std::uint64_t slack = parts_.fd_offset_bytes % os_page;
   mapping_bytes_ = static_cast<std::size_t>(parts_.length_bytes + slack);
-  const int flags = MAP_SHARED | (parts_.length_bytes <= populate_up_to_bytes ? MAP_POPULATE : 0);
+  // Populating would fill the holes of a block in filling.
+  const bool populate = !known_ && parts_.length_bytes <= populate_up_to_bytes;
+  const int flags = MAP_SHARED | (populate ? MAP_POPULATE : 0);
   void* mapping = ::mmap(nullptr, mapping_bytes_, PROT_READ, flags, parts_.fd.get(),
                          static_cast<off_t>(parts_.fd_offset_bytes - slack));
   if (mapping == MAP_FAILED) {
@@ -57,7 +65,7 @@ Status MappedGrant::map_memory() {
   }
   mapping_ = mapping;
   data_ = static_cast<const std::byte*>(mapping) + slack;
-  verified_ = std::make_unique<std::atomic<std::uint64_t>[]>((parts_.chunk_checksums.size() + 63) / 64);
+  verified_ = make_bits(chunks);
   return ok();
 }
 
@@ -93,7 +101,32 @@ void MappedGrant::try_unmap() {
   parts_.fd.reset();
   parts_.chunk_checksums = {};
   verified_.reset();
+  known_.reset();
   if (on_unmapped_) std::exchange(on_unmapped_, nullptr)(parts_.lease);
+}
+
+std::uint64_t MappedGrant::readable(std::uint64_t offset, std::uint64_t length) const {
+  if (!known_ || complete()) return length;
+  std::uint64_t end = offset;
+  while (end < offset + length) {
+    const auto chunk = static_cast<std::size_t>(end / checksum_chunk_bytes);
+    if ((known_[chunk / 64].load(std::memory_order_acquire) & (1ULL << (chunk % 64))) == 0) break;
+    end = std::uint64_t{chunk + 1} * checksum_chunk_bytes;
+  }
+  return std::min(end, offset + length) - offset;
+}
+
+void MappedGrant::learn(std::size_t first_chunk, std::span<const std::uint32_t> checksums) {
+  if (!known_) return;
+  const std::size_t end = std::min(first_chunk + checksums.size(), parts_.chunk_checksums.size());
+  for (std::size_t chunk = first_chunk; chunk < end; ++chunk) {
+    std::atomic<std::uint64_t>& word = known_[chunk / 64];
+    const std::uint64_t bit = 1ULL << (chunk % 64);
+    if ((word.load(std::memory_order_relaxed) & bit) != 0) continue;  // readers use it already
+    parts_.chunk_checksums[chunk] = checksums[chunk - first_chunk];
+    word.fetch_or(bit, std::memory_order_release);
+    unknown_chunks_.fetch_sub(1, std::memory_order_acq_rel);
+  }
 }
 
 std::optional<std::uint64_t> MappedGrant::first_wrong(std::uint64_t offset, std::uint64_t length, Verify mode) {

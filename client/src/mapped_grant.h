@@ -1,5 +1,8 @@
 // One granted block, mapped read-only: readers pin it, verify chunks on first use and copy.
 //
+// Of a block in filling only those chunks are read whose checksums the worker named (learn()); the rest may be holes,
+// which show zeros.
+//
 // Threads: any. pin(), unpin(), first_wrong() and bytes() neither lock, allocate nor call the kernel while the grant is live.
 // Owns:    the descriptor and the mapping, until it was retired and the last pin went; then `on_unmapped` runs once,
 //          on whichever thread came last, and must not block.
@@ -36,7 +39,7 @@ class MappedGrant {
     UniqueFd fd;
     std::uint64_t fd_offset_bytes = 0;
     std::uint64_t length_bytes = 0;
-    std::vector<std::uint32_t> chunk_checksums;  // CRC32C of each checksum_chunk_bytes
+    std::vector<std::uint32_t> chunk_checksums;  // CRC32C of each checksum_chunk_bytes; empty: in filling
   };
   using OnUnmapped = std::function<void(const LeaseName&)>;
 
@@ -55,6 +58,11 @@ class MappedGrant {
   std::span<const std::byte> bytes() const { return {data_, parts_.length_bytes}; }
   int fd() const { return parts_.fd.get(); }
   std::uint64_t fd_offset_bytes() const { return parts_.fd_offset_bytes; }
+  // How many bytes from `offset` on may be read, at most `length`.
+  std::uint64_t readable(std::uint64_t offset, std::uint64_t length) const;
+  bool complete() const { return unknown_chunks_.load(std::memory_order_acquire) == 0; }
+  // The chunks from `first_chunk` on are there now. One thread at a time.
+  void learn(std::size_t first_chunk, std::span<const std::uint32_t> checksums);
   // Nothing when the chunks of [offset, offset + length) match their checksums, else where the first wrong one begins.
   std::optional<std::uint64_t> first_wrong(std::uint64_t offset, std::uint64_t length, Verify mode);
 
@@ -74,6 +82,8 @@ class MappedGrant {
   static constexpr std::uint64_t unmapped_bit = 1ULL << 62;
   static constexpr std::uint64_t pin_mask = unmapped_bit - 1;
 
+  using Bits = std::unique_ptr<std::atomic<std::uint64_t>[]>;  // one per chunk
+  static Bits make_bits(std::size_t count) { return std::make_unique<std::atomic<std::uint64_t>[]>((count + 63) / 64); }
   Status map_memory();
   void try_unmap();
 
@@ -83,10 +93,12 @@ class MappedGrant {
   void* mapping_ = nullptr;
   std::size_t mapping_bytes_ = 0;
   const std::byte* data_ = nullptr;
-  std::unique_ptr<std::atomic<std::uint64_t>[]> verified_;  // one bit per chunk
+  Bits verified_;
+  Bits known_;  // null: all are
 
   // Any thread.
   std::atomic<std::uint64_t> state_{0};  // pins, and the two bits above
+  std::atomic<std::size_t> unknown_chunks_{0};
   std::atomic<bool> recently_used_{true};
 };
 

@@ -35,7 +35,14 @@ Task<PolicyVersion> ClientImpl::policy(std::uint64_t version) {
   proto::PolicyGetReply reply;
   std::string body = request.SerializeAsString();
   CO_CHECK_OK(co_await parts_->master->call(Method::policy_get, std::move(body), &reply, MasterRetry::until_deadline, metadata_deadline()));
-  co_return to_version(reply.policy());
+  PolicyVersion got = to_version(reply.policy());
+  for (const auto& user : reply.users()) {
+    PolicyVersion::User named;
+    named.name = user.name();
+    named.uid = user.uid();
+    got.users.push_back(std::move(named));
+  }
+  co_return got;
 }
 
 Task<std::vector<PolicyVersion>> ClientImpl::policies() {

@@ -33,6 +33,7 @@ class ReadEngine {
     Peers& peers;
     Resolver& resolver;
     StoreReader& stores;
+    GrantKeeper& keeper;
     Counters& counters;
   };
   explicit ReadEngine(Parts parts);
@@ -41,6 +42,11 @@ class ReadEngine {
   Task<> read(FilePtr file, std::span<std::byte> into, std::uint64_t offset, Deadline deadline);
   // Fetches ahead of a reader at `position`; returns at once.
   void read_ahead(FilePtr file, std::uint64_t position);
+  // Of a block in filling whose grant the file has: puts the pages from `offset` on, of at most `length` bytes, where the
+  // grant shows them. On failure the bytes are to be read in another way.
+  Task<> fill(FilePtr file, std::uint64_t offset, std::uint64_t length, Deadline deadline);
+  // The same ahead of a sequential reader at `position`; returns at once.
+  void fill_ahead(FilePtr file, std::uint64_t position);
   // Asks workers to cache [offset, offset + length); the bytes that they then have.
   Task<std::uint64_t> load(FilePtr file, std::uint64_t offset, std::uint64_t length);
   // What the workers hold of the file; see File::resident_bytes.
@@ -67,6 +73,8 @@ class ReadEngine {
   Task<> try_store(FilePtr file, Segment segment, Deadline deadline);
   Task<> confirm_stale(FilePtr file, Error seen, Deadline deadline);
   Task<> fetch_chunk(FilePtr file, Readahead::ChunkPtr chunk);
+  Task<> fill_pages(FilePtr file, std::size_t block, std::uint64_t begin, std::uint64_t end, Deadline deadline);
+  Task<> fill_chunk(FilePtr file, std::size_t block, std::uint64_t begin, std::uint64_t end);
   Task<> ask_residency(FilePtr file, WorkerId worker, std::size_t first, std::vector<std::uint64_t>* held, Deadline deadline);
   Task<> load_range(FilePtr file, std::size_t block, std::uint64_t offset, std::uint64_t length, std::uint64_t* loaded);
   void note_failure(const FilePtr& file, const Segment& segment, WorkerId worker, const Error& error);

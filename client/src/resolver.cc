@@ -18,7 +18,7 @@ bool unreachable(Code code) {
 
 Resolver::Resolver(const ClientOptions& options, const Clock& clock, Executor executor, std::shared_ptr<MasterLink> master,
                    Peers& peers)
-    : clock_(clock), executor_(std::move(executor)), master_(std::move(master)), peers_(peers),
+    : clock_(clock), executor_(std::move(executor)), master_(std::move(master)), peers_(peers), tenant_(options.tenant),
       resolutions_(options.max_cached_paths), statuses_(options.max_cached_paths) {}
 
 ResolutionPtr Resolver::cached(std::string_view path) {
@@ -49,6 +49,7 @@ Task<ResolutionPtr> Resolver::ask(std::string path, TimePoint asked, Deadline de
   const std::uint64_t generation = generation_.load();
   proto::ResolveRequest request;
   request.set_path(path);
+  request.set_tenant(tenant_);
   proto::ResolveReply reply;
   std::string body = request.SerializeAsString();
   CO_CHECK_OK(co_await master_->call(Method::resolve, std::move(body), &reply, MasterRetry::until_deadline, deadline));

@@ -54,6 +54,7 @@ class Resolver {
   Executor executor_;
   std::shared_ptr<MasterLink> master_;
   Peers& peers_;
+  const std::string tenant_;
 
   // Io thread only
   std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;  // shared: every waiter reads the result

@@ -2,6 +2,7 @@
 #include "tests/support/in_process_cluster.h"
 
 #include "common/fd.h"
+#include "common/metrics.h"
 #include "understore/guard/guarded_store.h"
 #include "understore/oracle.h"
 #include "understore/sim_store.h"
@@ -213,6 +214,15 @@ TEST_F(StoreFaults, AnEventOfTheStoreIsSeenAtOnceWhateverTheTtl) {
   ASSERT_TRUE(sim_->take_away("d/old"));
   EXPECT_EQ(post(port, token, event("ObjectRemoved:Delete", "raw/d/old")), "HTTP/1.1 200 OK");
   EXPECT_TRUE(eventually([&](const Client& client) { return client.stat("/data/d/old").code() == Code::not_found; }));
+  // Nobody tells clients: what one resolved holds for it until its metadata_ttl is over.
+  EXPECT_EQ(before.stat("/data/d/old")->version, version);
+  // How late the master heard of them, counted from the time that the store gave (the first day of 2026).
+  const std::string exported = metrics().to_prometheus();
+  const std::string sum = "hearth_master_event_staleness_seconds_sum";
+  const auto at = exported.find("\n" + sum);
+  ASSERT_NE(at, std::string::npos);
+  const auto year_2026 = std::chrono::seconds(1'767'225'600);
+  EXPECT_GE(std::stod(exported.substr(exported.find(' ', at))), static_cast<double>((real_clock().wall_now().time_since_epoch() - year_2026) / seconds(1)) - 60);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <curl/curl.h>
+#include <poll.h>
 #include <signal.h>
 
 #include <array>
@@ -26,23 +27,43 @@ namespace hearth {
 namespace {
 
 constexpr std::size_t max_kept_handles = 64;
+constexpr int reads_in_a_row = 8;
 
 Error stopping(const Transfer& transfer) {
   return Error(Code::cancelled, transfer.describe() + ": the HTTP client is closing");
 }
 
+// Looked up once: it costs a lock and several strings, and the event loop passes here for every reply.
+struct Cells {
+  Counter& received_bytes = metrics().counter(described::http_received_bytes_total);
+  Counter& sent_bytes = metrics().counter(described::http_sent_bytes_total);
+  Counter& good_requests = metrics().counter(described::http_requests_total, {"2xx"});
+  Counter& opened = metrics().counter(described::http_connections_total, {"opened"});
+  Counter& reused = metrics().counter(described::http_connections_total, {"reused"});
+  HistogramMetric& first_byte = metrics().histogram(described::http_first_byte_seconds);
+  Gauge& on_connection = metrics().gauge(described::http_in_flight, {"on_connection"});
+  Gauge& waiting = metrics().gauge(described::http_in_flight, {"waiting"});
+};
+
+Cells& cells() {
+  static Cells cells;
+  return cells;
+}
+
 void note_outcome(CURL* easy, const Transfer& transfer, const std::optional<Error>& error) {
-  const std::string outcome = error ? std::string(name(error->code())) : std::to_string(transfer.status() / 100) + "xx";
-  metrics().counter(described::http_requests_total, {outcome}).add();
-  metrics().counter(described::http_received_bytes_total).add(transfer.received_bytes());
-  metrics().counter(described::http_sent_bytes_total).add(transfer.sent_bytes());
-  if (transfer.first_byte() != Duration{}) {
-    metrics().histogram(described::http_first_byte_seconds).observe(transfer.first_byte());
+  if (!error && transfer.status() / 100 == 2) {
+    cells().good_requests.add();
+  } else {
+    const std::string outcome = error ? std::string(name(error->code())) : std::to_string(transfer.status() / 100) + "xx";
+    metrics().counter(described::http_requests_total, {outcome}).add();
   }
+  cells().received_bytes.add(transfer.received_bytes());
+  cells().sent_bytes.add(transfer.sent_bytes());
+  if (transfer.first_byte() != Duration{}) cells().first_byte.observe(transfer.first_byte());
   long opened = 0;
   if (easy == nullptr || curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &opened) != CURLE_OK) return;
-  if (opened > 0) metrics().counter(described::http_connections_total, {"opened"}).add(static_cast<std::uint64_t>(opened));
-  if (opened == 0 && !error) metrics().counter(described::http_connections_total, {"reused"}).add();
+  if (opened > 0) cells().opened.add(static_cast<std::uint64_t>(opened));
+  if (opened == 0 && !error) cells().reused.add();
 }
 
 void start_libcurl_once() {
@@ -90,6 +111,7 @@ struct CurlEngine::Impl {
   void tear_down();
   void watch(curl_socket_t fd, int what);
   void wait_for(const SocketHandle& socket, int direction);
+  static bool has_more(Socket& socket);
   void act(curl_socket_t fd, int what);
   void collect();
   void add(std::shared_ptr<Transfer> transfer);
@@ -109,6 +131,7 @@ struct CurlEngine::Impl {
   IoThread io{"hearth-http"};
   // Its thread only
   asio::steady_timer timer;
+  bool due_at_once = false;  // a post that does the timer's work is on its way
   CURLM* multi = nullptr;
   CURLSH* share = nullptr;
   bool closed = false;
@@ -165,7 +188,18 @@ int CurlEngine::Impl::timer_changed(CURLM*, long timeout_ms, void* user) {
     impl.timer.cancel();
     return 0;
   }
-  // libcurl must not be called from inside of its callback: also a timeout of 0 takes the way round the loop.
+  // libcurl must not be called from inside of its callback: also a timeout of 0 takes the way round the loop, but not
+  // by way of the timer descriptor, which costs two system calls for each request.
+  if (timeout_ms == 0) {
+    impl.timer.cancel();
+    if (!std::exchange(impl.due_at_once, true)) {
+      asio::post(impl.io.executor(), [&impl] {
+        impl.due_at_once = false;
+        impl.act(CURL_SOCKET_TIMEOUT, 0);
+      });
+    }
+    return 0;
+  }
   impl.timer.expires_after(std::chrono::milliseconds(timeout_ms));
   impl.timer.async_wait([&impl](const boost::system::error_code& error) {
     if (!error) impl.act(CURL_SOCKET_TIMEOUT, 0);
@@ -189,6 +223,12 @@ void CurlEngine::Impl::watch(curl_socket_t fd, int what) {
   wait_for(socket, CURL_POLL_OUT);
 }
 
+bool CurlEngine::Impl::has_more(Socket& socket) {
+  if (socket.gone || (socket.wanted & CURL_POLL_IN) == 0) return false;
+  pollfd one{.fd = socket.descriptor.native_handle(), .events = POLLIN, .revents = 0};
+  return ::poll(&one, 1, 0) == 1 && one.revents == POLLIN;
+}
+
 void CurlEngine::Impl::wait_for(const SocketHandle& socket, int direction) {
   bool& waiting = direction == CURL_POLL_IN ? socket->reading : socket->writing;
   if (waiting || (socket->wanted & direction) == 0) return;
@@ -199,6 +239,11 @@ void CurlEngine::Impl::wait_for(const SocketHandle& socket, int direction) {
     if ((socket->wanted & direction) == 0) return;
     const int happened = error ? CURL_CSELECT_ERR : direction == CURL_POLL_IN ? CURL_CSELECT_IN : CURL_CSELECT_OUT;
     act(socket->descriptor.native_handle(), happened);
+    // libcurl reads one buffer at a time. What has come meanwhile is taken here, without the way round the reactor; not
+    // for ever, since other sockets wait too.
+    for (int more = 0; more < reads_in_a_row && direction == CURL_POLL_IN && has_more(*socket); ++more) {
+      act(socket->descriptor.native_handle(), CURL_CSELECT_IN);
+    }
     if (!socket->gone) wait_for(socket, direction);
   };
   const auto kind = direction == CURL_POLL_IN ? asio::posix::descriptor_base::wait_read
@@ -215,6 +260,7 @@ void CurlEngine::Impl::act(curl_socket_t fd, int what) {
 
 void CurlEngine::Impl::collect() {
   int left = 0;
+  bool ended = false;
   while (const CURLMsg* message = curl_multi_info_read(multi, &left)) {
     if (message->msg != CURLMSG_DONE) continue;
     int result = message->data.result;
@@ -225,8 +271,10 @@ void CurlEngine::Impl::collect() {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
     const auto found = transfers.find(transfer);
     assert(found != transfers.end());
+    ended = true;
     finish(transfer, error_of_curl(result, *transfer, found->second->error.data()));
   }
+  if (!ended) return;
   start_waiting_anywhere();
   show_gauges();
 }
@@ -340,8 +388,8 @@ void CurlEngine::Impl::end_all() {
 }
 
 void CurlEngine::Impl::show_gauges() {
-  metrics().gauge(described::http_in_flight, {"on_connection"}).set(static_cast<std::int64_t>(on_connection));
-  metrics().gauge(described::http_in_flight, {"waiting"}).set(static_cast<std::int64_t>(transfers.size() - on_connection));
+  cells().on_connection.set(static_cast<std::int64_t>(on_connection));
+  cells().waiting.set(static_cast<std::int64_t>(transfers.size() - on_connection));
 }
 
 CURL* CurlEngine::Impl::take_handle() {

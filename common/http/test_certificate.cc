@@ -29,12 +29,17 @@ void add_extension(X509* certificate, X509* issuer, int id, const std::string& v
   X509_EXTENSION_free(extension);
 }
 
-Certificate make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key, long serial) {
+struct Lifetime {
+  long begins_s = -one_day_s;  // from now
+  long ends_s = one_day_s;
+};
+
+Certificate make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key, long serial, Lifetime lifetime = {}) {
   Certificate made(X509_new(), &X509_free);
   X509_set_version(made.get(), 2);
   ASN1_INTEGER_set(X509_get_serialNumber(made.get()), serial);
-  X509_gmtime_adj(X509_getm_notBefore(made.get()), -one_day_s);
-  X509_gmtime_adj(X509_getm_notAfter(made.get()), one_day_s);
+  X509_gmtime_adj(X509_getm_notBefore(made.get()), lifetime.begins_s);
+  X509_gmtime_adj(X509_getm_notAfter(made.get()), lifetime.ends_s);
   X509_set_pubkey(made.get(), key);
   X509_NAME* subject = X509_get_subject_name(made.get());
   X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
@@ -57,13 +62,14 @@ void write_pem(const std::string& path, X509* certificate, EVP_PKEY* key) {
 }  // namespace
 
 struct TestAuthority::Impl {
+  explicit Impl(const std::string& name) : certificate(make_certificate(name, key.get(), nullptr, key.get(), 1)) {}
   std::filesystem::path directory;
   Key key = make_key();
-  Certificate certificate = make_certificate("Hearth test authority", key.get(), nullptr, key.get(), 1);
+  Certificate certificate;
   long next_serial = 2;
 };
 
-TestAuthority::TestAuthority() : impl_(std::make_unique<Impl>()) {
+TestAuthority::TestAuthority(const std::string& name) : impl_(std::make_unique<Impl>(name)) {
   std::string pattern = (std::filesystem::temp_directory_path() / "hearth-tls-XXXXXX").string();
   const char* made = ::mkdtemp(pattern.data());
   assert(made != nullptr && "a temporary directory can be made");
@@ -78,11 +84,12 @@ TestAuthority::~TestAuthority() {
 
 std::string TestAuthority::ca_file() const { return (impl_->directory / "ca.pem").string(); }
 
-TestKeyPair TestAuthority::issue(const std::string& dns_name) {
+TestKeyPair TestAuthority::issue(const std::string& dns_name, Validity validity) {
   const long serial = impl_->next_serial++;
   const Key key = make_key();
+  const Lifetime lifetime = validity == Validity::now ? Lifetime() : Lifetime{.begins_s = -2 * one_day_s, .ends_s = -one_day_s};
   const Certificate certificate =
-      make_certificate(dns_name, key.get(), impl_->certificate.get(), impl_->key.get(), serial);
+      make_certificate(dns_name, key.get(), impl_->certificate.get(), impl_->key.get(), serial, lifetime);
   const std::string stem = (impl_->directory / std::to_string(serial)).string();
   TestKeyPair pair{.certificate_file = stem + ".pem", .key_file = stem + ".key"};
   write_pem(pair.certificate_file, certificate.get(), nullptr);

@@ -3,6 +3,7 @@
 // Owns: files in a temporary directory of its own, removed with it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -15,14 +16,15 @@ struct TestKeyPair {
 
 class TestAuthority {
  public:
-  TestAuthority();
+  explicit TestAuthority(const std::string& name = "Hearth test authority");
   ~TestAuthority();
   TestAuthority(const TestAuthority&) = delete;
   TestAuthority& operator=(const TestAuthority&) = delete;
 
   std::string ca_file() const;
+  enum class Validity : std::uint8_t { now, over };
   // For a server or client of that DNS name ("localhost").
-  TestKeyPair issue(const std::string& dns_name);
+  TestKeyPair issue(const std::string& dns_name, Validity validity = Validity::now);
 
  private:
   struct Impl;

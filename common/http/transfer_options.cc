@@ -9,6 +9,9 @@ namespace {
 
 // Receive and upload buffers: larger costs memory per transfer, smaller costs system calls (1 MiB page: 8 of each).
 constexpr long buffer_bytes = 128L << 10;
+// Where little is expected: from here on malloc takes a mapping of its own for each transfer, which costs more than the
+// transfer's bytes.
+constexpr long small_buffer_bytes = 32L << 10;
 
 Transfer& transfer_of(void* user) { return *static_cast<Transfer*>(user); }
 
@@ -87,6 +90,11 @@ void set_way(CURL* easy, const HttpRequest& request, CurlLists& lists) {
   curl_easy_setopt(easy, CURLOPT_CONNECT_TO, static_cast<curl_slist*>(lists.connect_to));
 }
 
+long receive_buffer_bytes(const HttpRequest& request) {
+  const bool expects_little = request.method == "HEAD" || (!request.into.empty() && request.into.size() <= small_buffer_bytes);
+  return expects_little ? small_buffer_bytes : buffer_bytes;
+}
+
 bool has_negotiate() {
   return (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_SPNEGO) != 0;
 }
@@ -116,7 +124,7 @@ Status set_curl_options(void* easy, Transfer& transfer, const HttpClientOptions&
   // A transfer that ends while its name is looked up must not wait for getaddrinfo: the loop serves all others.
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, buffer_bytes);
+  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_buffer_bytes(request));
   curl_easy_setopt(easy, CURLOPT_USERAGENT, options.user_agent.c_str());
   // Our own timers (Transfer::due) are exact about phases; libcurl's must not fire before them (0 = 300 s).
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 3'600'000L);

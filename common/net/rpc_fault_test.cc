@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 using namespace test;
 
-const Address place{.host = "worker-1", .port = 1};
+const Address far_end{.host = "worker-1", .port = 1};
 
 class RpcFaults : public testing::Test {
  protected:
@@ -24,12 +24,12 @@ class RpcFaults : public testing::Test {
     limits_.max_body_bytes = 1U << 20;
     limits_.max_payload_bytes = 1U << 20;
     serve();
-    channel_ = make_rpc_channel(context(), place);
+    channel_ = make_rpc_channel(context(), far_end);
   }
   ~RpcFaults() override {
     channel_.reset();
-    transport_.set_faults(place, SimDirection::to_connector, {});
-    transport_.set_faults(place, SimDirection::to_listener, {});
+    transport_.set_faults(far_end, SimDirection::to_connector, {});
+    transport_.set_faults(far_end, SimDirection::to_listener, {});
     stop();
     loop_.settle();
     EXPECT_EQ(clock_.sleepers(), 0U) << "a timer was left behind";
@@ -44,7 +44,7 @@ class RpcFaults : public testing::Test {
     server_->handle(Method::load, [this](std::shared_ptr<ServerCall> call) { return hang(this, call); });
     server_->handle(Method::read, [this](std::shared_ptr<ServerCall> call) { return send_page(this, call); });
     server_->on_disconnect([this](ConnectionId) { ++gone_; });
-    ASSERT_TRUE(server_->listen(place));
+    ASSERT_TRUE(server_->listen(far_end));
   }
   // Ends the server, with as much time as it wants.
   void stop() {
@@ -148,9 +148,9 @@ TEST_F(RpcFaults, WritesNothingIntoMemoryOfACallThatEnded) {
   // Now stop it in the middle of the payload: half arrives, the rest waits in the pipe.
   auto middle = std::make_unique<std::string>(200'000, 'z');
   SimFaults hold{.max_read_bytes = 50'000};
-  transport_.set_faults(place, SimDirection::to_connector, hold);
+  transport_.set_faults(far_end, SimDirection::to_connector, hold);
   hold.delay = 300ms;
-  transport_.set_faults(place, SimDirection::to_connector, hold);
+  transport_.set_faults(far_end, SimDirection::to_connector, hold);
   auto slow = start(call_of(Method::read, "200000", writable_bytes(*middle)), 500ms);
   advance(300ms);  // the first pipe full of it arrives
   EXPECT_FALSE(slow.done());
@@ -160,7 +160,7 @@ TEST_F(RpcFaults, WritesNothingIntoMemoryOfACallThatEnded) {
   EXPECT_EQ(slow.result().code(), Code::deadline_exceeded);
   middle.reset();  // under ASan, a late write is found
   for (int i = 0; i < 10; ++i) advance(300ms);
-  transport_.set_faults(place, SimDirection::to_connector, {});
+  transport_.set_faults(far_end, SimDirection::to_connector, {});
   expect_answer();
 }
 
@@ -172,18 +172,18 @@ TEST_F(RpcFaults, NoticesAPeerThatAcceptsBytesAndNeverAnswers) {
   auto slow = start(call_of(Method::load, ""));
   for (int i = 0; i < 100; ++i) advance(100ms);
   EXPECT_FALSE(slow.done()) << "it answers pings, so it lives";
-  transport_.set_faults(place, SimDirection::to_listener, {.cut = true});
+  transport_.set_faults(far_end, SimDirection::to_listener, {.cut = true});
   for (int i = 0; i < 25 && !slow.done(); ++i) advance(100ms);
   ASSERT_TRUE(slow.done()) << "dead_after is 2 s";
   EXPECT_EQ(slow.result().code(), Code::unavailable);
   EXPECT_EQ(lost, 1);
-  transport_.set_faults(place, SimDirection::to_listener, {});
+  transport_.set_faults(far_end, SimDirection::to_listener, {});
   expect_answer();
 }
 
 TEST_F(RpcFaults, NoticesAPeerWhoseAnswersAreLost) {
   auto slow = start(call_of(Method::load, ""));
-  transport_.set_faults(place, SimDirection::to_connector, {.cut = true});
+  transport_.set_faults(far_end, SimDirection::to_connector, {.cut = true});
   for (int i = 0; i < 25 && !slow.done(); ++i) advance(100ms);
   ASSERT_TRUE(slow.done());
   EXPECT_EQ(slow.result().code(), Code::unavailable);
@@ -191,7 +191,7 @@ TEST_F(RpcFaults, NoticesAPeerWhoseAnswersAreLost) {
 }
 
 TEST_F(RpcFaults, FailsACallToAHostThatDoesNotAnswerAtAll) {
-  transport_.set_reachable(place, SimTransport::Reachable::no);
+  transport_.set_reachable(far_end, SimTransport::Reachable::no);
   auto lost = start(call_of(Method::stat, ""));
   for (int i = 0; i < 31 && !lost.done(); ++i) advance(100ms);
   ASSERT_TRUE(lost.done());
@@ -200,13 +200,13 @@ TEST_F(RpcFaults, FailsACallToAHostThatDoesNotAnswerAtAll) {
   advance(200ms);
   ASSERT_TRUE(hurried.done()) << "a call does not wait longer than its own deadline";
   EXPECT_EQ(hurried.result().code(), Code::deadline_exceeded);
-  transport_.set_reachable(place, SimTransport::Reachable::yes);
+  transport_.set_reachable(far_end, SimTransport::Reachable::yes);
   for (int i = 0; i < 31; ++i) advance(100ms);
   expect_answer();
 }
 
 TEST_F(RpcFaults, FailsACallToAPeerThatAcceptsAndSaysNoHello) {
-  transport_.set_faults(place, SimDirection::to_connector, {.cut = true});
+  transport_.set_faults(far_end, SimDirection::to_connector, {.cut = true});
   auto lost = start(call_of(Method::stat, ""));
   for (int i = 0; i < 31 && !lost.done(); ++i) advance(100ms);
   ASSERT_TRUE(lost.done());
@@ -217,8 +217,8 @@ TEST_F(RpcFaults, SurvivesAConnectionThatBreaksAfterAnyByte) {
   // Of both directions together: hello, one call with a body, one payload.
   for (const SimDirection direction : {SimDirection::to_listener, SimDirection::to_connector}) {
     for (std::uint64_t bytes = 1; bytes < 400; ++bytes) {
-      transport_.set_faults(place, direction, {.drop_after_bytes = bytes});
-      channel_ = make_rpc_channel(context(), place);
+      transport_.set_faults(far_end, direction, {.drop_after_bytes = bytes});
+      channel_ = make_rpc_channel(context(), far_end);
       std::string into(100, '\0');
       auto broken = start(call_of(Method::read, "100", writable_bytes(into)));
       ASSERT_TRUE(broken.done()) << "after " << bytes << " bytes";
@@ -228,15 +228,15 @@ TEST_F(RpcFaults, SurvivesAConnectionThatBreaksAfterAnyByte) {
         EXPECT_EQ(into, std::string(100, 'p'));
       }
     }
-    transport_.set_faults(place, direction, {});
+    transport_.set_faults(far_end, direction, {});
   }
-  channel_ = make_rpc_channel(context(), place);
+  channel_ = make_rpc_channel(context(), far_end);
   expect_answer();
 }
 
 TEST_F(RpcFaults, WorksWhenEveryReadGetsOneByte) {
-  transport_.set_faults(place, SimDirection::to_listener, {.max_read_bytes = 1});
-  transport_.set_faults(place, SimDirection::to_connector, {.max_read_bytes = 1});
+  transport_.set_faults(far_end, SimDirection::to_listener, {.max_read_bytes = 1});
+  transport_.set_faults(far_end, SimDirection::to_connector, {.max_read_bytes = 1});
   std::string into(3000, '\0');
   auto read = start(call_of(Method::read, "3000", writable_bytes(into)));
   ASSERT_TRUE(read.done());
@@ -246,8 +246,8 @@ TEST_F(RpcFaults, WorksWhenEveryReadGetsOneByte) {
 
 TEST_F(RpcFaults, NeverDeliversAFlippedBit) {
   for (std::uint64_t at = 0; at < 330; at += 3) {
-    channel_ = make_rpc_channel(context(), place);
-    transport_.set_faults(place, SimDirection::to_connector, {.flip_at_byte = at});
+    channel_ = make_rpc_channel(context(), far_end);
+    transport_.set_faults(far_end, SimDirection::to_connector, {.flip_at_byte = at});
     std::string into(100, '\0');
     auto read = start(call_of(Method::read, "100", writable_bytes(into)), 1s);
     for (int i = 0; i < 12 && !read.done(); ++i) advance(100ms);
@@ -256,7 +256,7 @@ TEST_F(RpcFaults, NeverDeliversAFlippedBit) {
       EXPECT_EQ(into, std::string(100, 'p')) << "flip at byte " << at;
     }
   }
-  transport_.set_faults(place, SimDirection::to_connector, {});
+  transport_.set_faults(far_end, SimDirection::to_connector, {});
 }
 
 // ---- bounds ------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ TEST_F(RpcFaults, AnswersOverloadedAboveTheBoundOfCallsInFlight) {
   stop();
   serve();
   limits_.max_in_flight = 10;  // of the caller
-  channel_ = make_rpc_channel(context(), place);
+  channel_ = make_rpc_channel(context(), far_end);
   auto first = start(call_of(Method::load, ""), 5s);
   auto second = start(call_of(Method::load, ""), 5s);
   auto third = start(call_of(Method::load, ""), 5s);
@@ -279,13 +279,13 @@ TEST_F(RpcFaults, AnswersOverloadedAboveTheBoundOfCallsInFlight) {
 
 TEST_F(RpcFaults, MakesSendPartWaitForASlowReaderAndClosesOneThatStoppedReading) {
   expect_answer();
-  transport_.set_faults(place, SimDirection::to_connector, {.stall = true});
+  transport_.set_faults(far_end, SimDirection::to_connector, {.stall = true});
   std::string into(1U << 20, '\0');
   std::vector<Started<RpcReply>> reads;
   for (int i = 0; i < 3; ++i) reads.push_back(start(call_of(Method::read, "900000", writable_bytes(into)), 60s));
   EXPECT_EQ(sending_, 3) << "all three wait: 64 KiB of pipe, 1 MiB of queue";
   channel_.reset();  // the caller is gone without a word as far as the server can see
-  transport_.set_faults(place, SimDirection::to_connector, {});
+  transport_.set_faults(far_end, SimDirection::to_connector, {});
   loop_.settle();
   EXPECT_EQ(sending_, 0);
 }
@@ -295,9 +295,9 @@ TEST_F(RpcFaults, DisconnectsAReaderThatMakesNoProgress) {
   patient.dead_after = 1h;
   RpcContext caller = context();
   caller.limits = patient;
-  channel_ = make_rpc_channel(caller, place);
+  channel_ = make_rpc_channel(caller, far_end);
   expect_answer();
-  transport_.set_faults(place, SimDirection::to_connector, {.stall = true});
+  transport_.set_faults(far_end, SimDirection::to_connector, {.stall = true});
   std::string into(1U << 20, '\0');
   auto read = start(call_of(Method::read, "900000", writable_bytes(into)), 1h);
   for (int i = 0; i < 90; ++i) advance(100ms);
@@ -311,7 +311,7 @@ TEST_F(RpcFaults, DisconnectsAReaderThatMakesNoProgress) {
 
 Task<std::string> talk(SimTransport* transport, std::string bytes) {
   const Deadline never = Deadline::never();
-  auto stream = co_await transport->connect(place, never);
+  auto stream = co_await transport->connect(far_end, never);
   if (!stream) co_return std::move(stream).error();
   std::vector<std::span<const std::byte>> parts{bytes_of(bytes)};
   std::vector<int> no_fds;
@@ -430,7 +430,7 @@ TEST_F(RpcFaults, DropsAPeerThatFloodsPingsAndDoesNotReadTheAnswers) {
   limits_.max_queued_bytes = 100'000;
   stop();
   serve();
-  transport_.set_faults(place, SimDirection::to_connector, {.stall = true});
+  transport_.set_faults(far_end, SimDirection::to_connector, {.stall = true});
   std::string pings = hello_bytes();
   for (int i = 0; i < 10'000; ++i) pings += frame_bytes(header_of(FrameKind::ping), "");
   auto talking = loop_.start(talk(&transport_, pings));
@@ -475,9 +475,9 @@ TEST_F(RpcFaults, BehavesTheSameEachTime) {
   std::vector<std::string> runs;
   for (int run = 0; run < 2; ++run) {
     std::string log;
-    transport_.set_faults(place, SimDirection::to_connector,
+    transport_.set_faults(far_end, SimDirection::to_connector,
                           {.drop_after_bytes = 777, .delay = 5ms, .max_read_bytes = 13});
-    channel_ = make_rpc_channel(context(), place);
+    channel_ = make_rpc_channel(context(), far_end);
     std::vector<Started<RpcReply>> calls;
     for (int i = 0; i < 20; ++i)
       calls.push_back(loop_.start(channel_->call(call_of(Method::stat, std::to_string(i)), after(1s))));
@@ -488,7 +488,7 @@ TEST_F(RpcFaults, BehavesTheSameEachTime) {
     runs.push_back(log);
   }
   EXPECT_EQ(runs[0], runs[1]);
-  transport_.set_faults(place, SimDirection::to_connector, {});
+  transport_.set_faults(far_end, SimDirection::to_connector, {});
 }
 
 }  // namespace

@@ -48,6 +48,10 @@ class FakeFile final : public SourceFile {
     return count;
   }
 
+  Result<ReadView> view(std::uint64_t, std::size_t) override {
+    return Error(Code::unsupported, path_ + " is not in shared memory");
+  }
+
   Result<MappedBlock> map() override {
     std::shared_ptr<UniqueFd> memory = entry_.memory;
     {

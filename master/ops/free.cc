@@ -13,7 +13,7 @@ ResolvedView resolved(const AttachmentRow& row, std::size_t depth, const Namespa
   out.file.inode = inode;
   out.file.attachment = row.id;
   if (inode.length_bytes / row.settings.block_size_bytes > max_blocks_of_a_file) return out;  // never resolved, so never cached
-  out.blocks = cut_into_blocks(row.uri, row.id, path.relative_to(depth), inode.version, inode.length_bytes,
+  out.blocks = cut_into_blocks(store_identity(row.uri, row.settings.store_options), row.id, path.relative_to(depth), inode.version, inode.length_bytes,
                                row.settings.block_size_bytes, row.settings.page_size_bytes);
   out.store_uri = row.uri;
   out.settings = row.settings;

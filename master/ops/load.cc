@@ -8,6 +8,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <utility>
+
 namespace hearth::master {
 
 namespace {
@@ -41,12 +43,35 @@ Task<> MetadataService::ensure_listed(Reader reader, NamespacePath path, InodeId
   co_return listed;
 }
 
+void MetadataService::list_ahead(const Reader& reader, const Lookup& asking) {
+  const StoreCapabilities store = stores_.capabilities(reader.attachment.id);
+  const bool listing_is_cheap = !store.has_directories && store.listing_resumes;
+  if (asking.ask.empty() || reader.freshness != Freshness::cached || !listing_is_cheap) return;
+  if (!list_ahead_.asked(asking.parent, parts_.clock.now(), reader.attachment.settings.metadata_ttl)) return;
+  if (loads_.contains(asking.parent)) return;
+  const auto name = asking.ask.rfind('/');
+  std::string directory = name == std::string::npos ? std::string() : asking.ask.substr(0, name);
+  Reader nobody = reader;
+  nobody.deadline = Deadline::never();
+  loads_ahead_.insert(asking.parent);
+  const Status spawned = tasks_.spawn(load_ahead(std::move(nobody), std::move(directory), asking.parent), "list_ahead");
+  if (!spawned) loads_ahead_.erase(asking.parent);
+}
+
+Task<> MetadataService::load_ahead(Reader reader, std::string store_path, InodeId directory) {
+  const Status loaded = co_await load_shared(std::move(reader), std::move(store_path), directory);
+  loads_ahead_.erase(directory);
+  if (!loaded) list_ahead_.broken_off(directory, parts_.clock.now());
+  co_return ok();  // nobody waits for it; who needs an answer asks
+}
+
 Task<> MetadataService::load_shared(Reader reader, std::string store_path, InodeId directory) {
   for (;;) {
     std::shared_ptr<Flight<>> flight;
     const auto found = loads_.find(directory);
     if (found != loads_.end()) {
       flight = found->second;
+      loads_ahead_.erase(directory);  // someone waits for the whole of it now
     } else {
       flight = std::make_shared<Flight<>>(namespace_->next_moment(parts_.clock.now()));
       loads_[directory] = flight;
@@ -101,14 +126,38 @@ Task<> MetadataService::load_directory(AttachmentId attachment, std::string stor
   co_return ok();
 }
 
+std::shared_ptr<MetadataService::BatchFlight> MetadataService::start_batch(const std::shared_ptr<Listing>& listing) {
+  auto flight = std::make_shared<BatchFlight>(namespace_->next_moment(parts_.clock.now()));
+  const Status spawned = tasks_.spawn(run_batch(listing, flight), "list_batch");
+  if (!spawned) flight->land(Error(Code::unavailable, "the master is shutting down; ask again when it is back"));
+  return flight;
+}
+
+// Shared with the load, which may have ended for another reason before the store answers.
+Task<> MetadataService::run_batch(std::shared_ptr<Listing> listing, std::shared_ptr<BatchFlight> flight) {
+  const Deadline deadline = Deadline::after(parts_.clock, options_.store_deadline);
+  Result<std::vector<ObjectInfo>> batch = co_await listing->next(options_.load_batch, deadline);
+  flight->land(std::move(batch));
+  co_return ok();
+}
+
 Task<> MetadataService::load_entries(std::shared_ptr<UnderStore> store, std::string store_path,
                                      std::shared_ptr<LoadProgress> load) {
-  CO_TRY(listing, co_await store->list(store_path, Deadline::after(parts_.clock, options_.store_deadline)));
+  // A listing may have asked for its entries in the call before the one that hands them out.
+  Moment before = namespace_->next_moment(parts_.clock.now());
+  CO_TRY(listed, co_await store->list(store_path, Deadline::after(parts_.clock, options_.store_deadline)));
+  const std::shared_ptr<Listing> listing = std::move(listed);
+  std::shared_ptr<BatchFlight> flight = start_batch(listing);
   for (;;) {
-    const Deadline deadline = Deadline::after(parts_.clock, options_.store_deadline);
-    const Moment asked = namespace_->next_moment(parts_.clock.now());
-    CO_TRY(batch, co_await listing->next(options_.load_batch, deadline));
+    CO_CHECK_OK(co_await board_.wait(flight, Deadline::never(), "listing " + printable(store_path)));
+    if (!flight->outcome) co_return flight->outcome.error();
+    const Moment asked = std::exchange(before, flight->started);
+    const std::vector<ObjectInfo> batch = std::move(flight->outcome).value();
     if (batch.empty()) co_return ok();
+    if (load->entries >= ListAhead::max_entries && loads_ahead_.contains(load->directory)) {
+      co_return Error(Code::overloaded, "too many entries to list for nobody");
+    }
+    flight = start_batch(listing);  // the store makes the next ones while these are written down
     for (std::size_t begin = 0; begin < batch.size(); begin += options_.turn_rows) {
       const std::size_t end = std::min(batch.size(), begin + options_.turn_rows);
       const std::vector<ObjectInfo> turn(batch.begin() + static_cast<std::ptrdiff_t>(begin),

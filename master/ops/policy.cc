@@ -2,6 +2,8 @@
 #include "master/metadata_service.h"
 
 #include "common/log.h"
+#include "common/users.h"
+#include "tiering/policy/policy.h"
 
 namespace hearth::master {
 
@@ -20,6 +22,25 @@ Task<std::vector<PolicyRow>> MetadataService::policy_versions() {
   std::vector<PolicyRow> out;
   for (auto row = policies_->all().rbegin(); row != policies_->all().rend(); ++row) out.push_back(row->second);
   co_return out;
+}
+
+Task<std::vector<policy::UserId>> MetadataService::policy_users(std::string text) {
+  const policy::Checked checked = policy::check_policy(text);
+  std::vector<std::string> names;
+  if (checked.policy) names = checked.policy->user_names();
+  if (names.empty()) co_return std::vector<policy::UserId>();
+  // The user database may be a network service that hangs.
+  std::function<Result<std::vector<policy::UserId>>()> look_up = [names]() -> Result<std::vector<policy::UserId>> {
+    std::vector<policy::UserId> users;
+    for (const std::string& name : names) {
+      const std::optional<std::uint32_t> uid = user_id(name);
+      if (uid) users.push_back({.name = name, .uid = *uid});
+      if (!uid) log_warn("policy_names_unknown_user", {{"owner", name}, {"action", "rules match nobody by this name"}});
+    }
+    return users;
+  };
+  Result<std::vector<policy::UserId>> users = co_await parts_.store_pool.run<std::vector<policy::UserId>>(look_up);
+  co_return users;
 }
 
 Task<PolicyRow> MetadataService::apply_policy(std::string text, PolicyChange change, Deadline deadline) {

@@ -21,7 +21,7 @@ Status check_regular(const NamespacePath& path, FileType type) {
 
 // A reply carries every block of a file, and a frame has a bound: a sparse file of exabytes must not be one.
 constexpr std::uint64_t max_reply_bytes = 6U << 20;
-constexpr std::uint64_t block_overhead_bytes = 128;  // numbers of a block and its locations
+constexpr std::uint64_t block_overhead_bytes = 224;  // numbers of a block, its tenant and its locations
 
 Status check_block_count(const NamespacePath& path, const Inode& inode, const AttachmentSettings& settings) {
   const std::uint64_t per_block = block_overhead_bytes + path.text().size() + inode.version.size();
@@ -40,8 +40,12 @@ Task<ResolvedView> MetadataService::resolve(NamespacePath path, Freshness freshn
   CO_TRY(root, NamespacePath::parse(row.path));
   CO_CHECK_OK(check_block_count(path, file.inode, row.settings));
   ResolvedView out;
-  out.blocks = cut_into_blocks(row.uri, row.id, path.relative_to(root.components().size()), file.inode.version,
+  out.blocks = cut_into_blocks(store_identity(row.uri, row.settings.store_options), row.id, path.relative_to(root.components().size()), file.inode.version,
                                file.inode.length_bytes, row.settings.block_size_bytes, row.settings.page_size_bytes);
+  for (BlockRef& block : out.blocks) {
+    block.file.uid = file.inode.uid;
+    block.file.gid = file.inode.gid;
+  }
   out.file = std::move(file);
   out.store_uri = row.uri;
   out.settings = row.settings;

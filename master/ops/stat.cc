@@ -83,6 +83,7 @@ Result<MetadataService::Lookup> MetadataService::lookup_leaf(const Reader& reade
                                                              InodeId parent) {
   Lookup out;
   out.ask = path.relative_to(reader.depth);
+  out.parent = parent;
   if (path.components().size() == reader.depth) {
     TRY(root, namespace_->inode(reader.attachment.root));
     out.checked = root.checked;
@@ -142,6 +143,7 @@ Task<FileView> MetadataService::stat_in(Reader reader, NamespacePath path) {
       asking.deadline = reader.deadline.sooner_of(Deadline::at(now + options_.stale_after));
     }
     const bool is_leaf = found.ask == path.relative_to(reader.depth);
+    if (is_leaf) list_ahead(reader, found);
     Result<Inode> answer = co_await ask(asking, found.ask);
     if (answer && is_leaf) {
       const Moment checked = answer->checked;

@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from support.cluster import Cluster, check, oracle, run_tests, wait_for  # noqa: E402
-from support.hdfs_server import HdfsServer  # noqa: E402
+from support.hdfs_server import DATANODE_NAME, HdfsServer  # noqa: E402
 from support.kerberos import Kerberos  # noqa: E402
 
 MIB = 1 << 20
@@ -23,11 +23,14 @@ def read(path):
 class World:
     """HDFS with a tree in it, attached at /h of a cluster with one worker, mounted."""
 
+    def __init__(self, **server):
+        self.server = server
+
     def __enter__(self):
         self.cluster = Cluster(metadata_ttl="200ms")
         self.cluster.__enter__()
         try:
-            self.hdfs = HdfsServer(self.cluster)
+            self.hdfs = HdfsServer(self.cluster, **self.server)
             for name, length in TREE.items():
                 self.hdfs.put(f"/data set/{name}", oracle(name, 1, length))
             self.cluster.start()
@@ -84,6 +87,93 @@ def test_kerberos():
         refused = hdfs.conformance("*ReadsWhatWasPut*", who="nobody")
         check(refused.returncode != 0 and "unauthenticated" in refused.stdout,
               f"without a ticket the login is what fails: {refused.stdout[-3000:]}")
+        token = hdfs.fetch_delegation_token()
+        by_token = hdfs.conformance(some, who="nobody")
+        check(by_token.returncode == 0 and by_token.stdout.count("[       OK ]") >= 5, f"a token needs no ticket: {by_token.stdout[-3000:]}")
+        check(token not in by_token.stdout + by_token.stderr, "the token is not shown")
+        hdfs.cancel_delegation_token(token)
+        refused = hdfs.conformance("*ReadsWhatWasPut*", who="nobody")
+        check(refused.returncode != 0 and "InvalidToken" in refused.stdout and "fetch a new one" in refused.stdout, f"a cancelled token is said to be one: {refused.stdout[-3000:]}")
+        check(token not in refused.stdout + refused.stderr, "and is not shown")
+
+
+def test_httpfs():
+    """The gateway: a real one in front of real HDFS."""
+    with Cluster() as cluster:
+        hdfs = HdfsServer(cluster)
+        hdfs.put("/data set/large", oracle("large", 1, TREE["large"]))
+        hdfs.put("/data set/plus+percent%and&quest?", b"name")
+        hdfs.start_httpfs()
+        check(conforms(hdfs) >= 15, "the conformance suite through HttpFS")
+        cluster.start()
+        cluster.attach("/h", hdfs.uri("/data set"), *hdfs.flags())
+        mount = cluster.mount().mountpoint + "/h"
+        check(read(f"{mount}/large") == oracle("large", 1, TREE["large"]), "a file through HttpFS and the mount")
+        check(read(f"{mount}/plus+percent%and&quest?") == b"name", "and one with a name that needs encoding")
+        proven = cluster.cli("attach", "--dry-run", "/again", hdfs.uri("/data set"), *hdfs.flags())
+        check("ok  read" in proven.stdout, f"the way is proven: {proven.stdout}")
+
+
+def test_swebhdfs():
+    """Namenode and datanode that serve TLS only."""
+    with World(tls=True) as world:
+        some = "*SaysWhatIsWrong*:RealHdfs*MakesMoves*:RealHdfs*WritesReplace*:RealHdfs*KeepsEvil*:RealHdfs*SeesAReplacement*"
+        check(conforms(world.hdfs, some) >= 5, "over TLS everything is as ever")
+        for name in ("large", "with space", "dir/deep/er/file"):
+            check(read(f"{world.mount}/{name}") == oracle(name, 1, TREE[name]), f"{name} over TLS")
+        uri = f"swebhdfs://{world.hdfs.host}:{world.hdfs.http_port}/data%20set"
+        rest = ["-o", "user=root", "-o", f"host_map={DATANODE_NAME}=127.0.0.1"]
+        proven = world.cluster.cli("attach", "--dry-run", "/again", uri, *rest, "-o", f"ca_file={world.hdfs.ca_file}")
+        check("ok  tls" in proven.stdout and "ok  read" in proven.stdout, f"the other spelling: {proven.stdout}")
+        stranger = world.cluster.cli("attach", "--dry-run", "/again", uri, *rest, check_exit=False)
+        check("step tls failed" in stranger.stderr and "authority" in stranger.stderr, f"an authority that nobody trusts: {stranger.stderr}")
+
+
+def test_two_namenodes():
+    """The first of the list is down, then in standby: readers notice nothing but time."""
+    with World(namenodes=2) as world:
+        hdfs = world.hdfs
+        check(read(f"{world.mount}/one") == oracle("one", 1, 1), "with the first namenode active")
+        hdfs.kill(hdfs.namenodes[0])
+        check(read(f"{world.mount}/one") == oracle("one", 1, 1), "cached bytes are served")
+        hdfs.make_active(1)
+        world.sees("large", oracle("large", 1, TREE["large"]), "a file that was not cached, with the first namenode down")
+        down = world.cluster.cli("attach", "--dry-run", "/again", hdfs.uri("/data set"), *hdfs.flags())
+        check("ok  read" in down.stdout and "but nobody answers" in down.stdout, f"one namenode is enough: {down.stdout}")
+        hdfs.start_namenode(0)
+        world.cluster.attach("/again", hdfs.uri("/data set"), *hdfs.flags())
+        again = world.cluster.cli("cat", "/again/dir/deep/er/file", text=False)
+        check(again.stdout == oracle("dir/deep/er/file", 1, 70000), "with the first namenode in standby")
+
+
+def test_dry_run_names_the_step():
+    with World() as world:
+        hdfs, good = world.hdfs, dict(option.split("=", 1) for option in world.hdfs.options())
+
+        def steps(path="/data set", **changes):
+            options = {**good, **changes}
+            flags = [word for name, value in options.items() if value is not None for word in ("-o", f"{name}={value}")]
+            return world.cluster.cli("attach", "--dry-run", "/again", hdfs.uri(path), *flags, check_exit=False)
+        proven = steps()
+        check(proven.returncode == 0, f"access works: {proven.stderr}")
+        for step in ("options", "resolve", "connect", "http", "credentials", "access", "list", "read"):
+            check(f"ok  {step} " in proven.stdout, f"{step} is proven: {proven.stdout}")
+        failures = {"options": steps(usre="x"), "resolve": steps(http_address="no-such-host.invalid:1"), "connect": steps(http_port="1"),
+                    "credentials": steps(delegation_token_file="/nonexistent/token"), "access": steps("/no such directory"), "read": steps(host_map=None)}
+        for step, result in failures.items():
+            check(result.returncode != 0 and f"step {step} failed" in result.stderr, f"{step} is named: {result.stdout}{result.stderr}")
+        check(DATANODE_NAME in failures["read"].stderr, f"the datanode that nobody resolves is named: {failures['read'].stderr}")
+        check("FileNotFoundException" in failures["access"].stderr, f"with the store's own word: {failures['access'].stderr}")
+
+
+def test_safe_mode_still_serves():
+    with World() as world:
+        entered = world.hdfs.run_java("dfsadmin", "tools.DFSAdmin", "-safemode", "enter")
+        check(entered.wait(120) == 0, "the namenode enters safe mode")
+        check(read(f"{world.mount}/large") == oracle("large", 1, TREE["large"]), "reads go on")
+        check(sorted(os.listdir(f"{world.mount}/many")) == sorted(f"{i:03d}" for i in range(45)), "and listings")
+        refused = world.hdfs.conformance("*ReadsWhatWasPut*")
+        check(refused.returncode != 0 and "SafeModeException" in refused.stdout and "is in safe mode" in refused.stdout, f"a change says why not: {refused.stdout[-2000:]}")
 
 
 def test_a_tree_reads_the_same_cold_and_warm():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from support.cluster import BIN, Cluster, check, run_tests, wait_for  # noqa: E402
+from support.cluster import BIN, Cluster, check, need, run_tests, wait_for  # noqa: E402
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 KIB, MIB = 1 << 10, 1 << 20
@@ -125,6 +125,143 @@ def test_the_first_policy_can_come_from_a_file():
             wait_for("the master answers", lambda: cluster.master_ready() or not master.alive())
             check(cluster.json("policy", "show")["version"] == version, "it is applied once")
             master.kill()
+
+
+PREFETCHING = """[[rule]]
+name = "whole"
+path = "/data/whole/**"
+prefetch = "whole-file"
+
+[[rule]]
+name = "footers"
+suffix = ".parquet"
+prefetch = "footer 3MiB"
+
+[[rule]]
+name = "nothing"
+prefetch = "none"
+"""
+
+
+def fetched_bytes(cluster):
+    return sum(w["fetched_bytes"] for w in cluster.json("workers")["workers"])
+
+
+def test_prefetch_brings_what_the_policy_says_and_no_more():
+    with Cluster() as cluster:
+        cluster.start(workers=1)
+        source = f"{cluster.dir}/source"
+        blocks = f"{cluster.dir}/blocks"
+        make_file(f"{source}/whole/a", 24 * MIB)
+        make_file(f"{source}/lake/part-0.parquet", 48 * MIB)
+        make_file(f"{source}/other/a", 48 * MIB)
+        make_file(f"{blocks}/a", 7 * MIB + 5)
+        cluster.attach("/data", source)
+        cluster.attach("/data/whole/blocks", blocks, "--block-size", "2MiB")
+        cluster.cli("policy", "apply", write(f"{cluster.dir}/policy.toml", PREFETCHING))
+        wait_for("the worker runs it", lambda: all(w["policy_version"] == 1 for w in cluster.json("policy", "show")["workers"]))
+        mount = cluster.mount(options=("mount.options=prefetch=off",))  # the mount's own, which loads what is opened
+
+        def read_a_little(path):
+            """4 KiB at the front; the kernel may read 128 KiB around it, which is one page of Hearth."""
+            before = fetched_bytes(cluster)
+            with open(f"{mount.mountpoint}{path}", "rb", buffering=0) as f:
+                check(f.read(4 * KIB) == bytes(4 * KIB), "the bytes are right")
+            return before
+
+        for path, brings in (("/data/whole/a", 24 * MIB), ("/data/whole/blocks/a", 7 * MIB + 5),
+                             ("/data/other/a", MIB), ("/data/lake/part-0.parquet", 4 * MIB)):
+            before = read_a_little(path)
+            wait_for(f"{brings} bytes of {path} are fetched", lambda: fetched_bytes(cluster) - before >= brings)
+            resident = sum(r["resident_bytes"] for b in cluster.json("locate", path)["files"][0]["blocks"] for r in b["replicas"])
+            check(resident == brings, f"{path}: {resident} bytes are here, not {brings}")
+            check(fetched_bytes(cluster) - before == brings, f"{path}: {fetched_bytes(cluster) - before} bytes were fetched, not {brings}")
+
+
+# What is kept tells how the worker decided: every rule keeps out what it matches.
+DECIDING = """[defaults]
+prefetch = "none"
+
+[[rule]]
+name = "by id"
+owner = "12345"
+admission = "never"
+
+[[rule]]
+name = "by name"
+owner = "daemon"
+admission = "never"
+
+[[rule]]
+name = "scans"
+tenant = "scans"
+admission = "never"
+
+[[rule]]
+name = "small"
+max_size = "9B"
+admission = "never"
+
+[[rule]]
+name = "large"
+min_size = "6MiB"
+suffix = ".log"
+admission = "never"
+
+[[rule]]
+name = "footers"
+suffix = [".parquet", ".orc"]
+last_bytes = "1MiB"
+admission = "never"
+
+[[rule]]
+name = "heads"
+suffix = ".tar"
+first_bytes = "1MiB"
+admission = "never"
+"""
+
+
+def test_workers_decide_as_it_is_explained():
+    files = {  # path: length, owner, tenant of the reader, bytes kept
+        "plain": (5 * MIB, 0, "", 5 * MIB),
+        "by-id": (5 * MIB, 12345, "", 0),
+        "by-name": (5 * MIB, 1, "", 0),
+        "somebody": (5 * MIB, 12346, "", 5 * MIB),
+        "scanned": (5 * MIB, 0, "scans", 0),
+        "queried": (5 * MIB, 0, "queries", 5 * MIB),
+        "nine": (9, 0, "", 0),
+        "ten": (10, 0, "", 10),
+        "large.log": (6 * MIB, 0, "", 0),
+        "less.log": (6 * MIB - 1, 0, "", 6 * MIB - 1),
+        "a.parquet": (5 * MIB + 7, 0, "", 4 * MIB),  # the last MiB begins in the fifth page: two are out
+        "b.orc": (5 * MIB, 0, "", 4 * MIB),
+        "c.tar": (5 * MIB, 0, "", 4 * MIB),
+        "blocks/d.orc": (5 * MIB, 0, "", 4 * MIB),  # of three blocks: the end is the file's
+        "blocks/large.log": (6 * MIB, 0, "", 0),
+    }
+    need(os.geteuid() == 0, "root, for files of others")
+    with Cluster() as cluster:
+        cluster.start(workers=1)
+        source = f"{cluster.dir}/source"
+        for name, (length, owner, _, _) in files.items():
+            make_file(f"{source}/{name}", length)
+            os.chown(f"{source}/{name}", owner, 0)
+        cluster.attach("/data", source)
+        cluster.attach("/data/blocks", f"{source}/blocks", "--block-size", "2MiB")
+        cluster.cli("policy", "apply", write(f"{cluster.dir}/policy.toml", DECIDING))
+        wait_for("the worker runs it", lambda: all(w["policy_version"] == 1 for w in cluster.json("policy", "show")["workers"]))
+        for name, (length, _, tenant, kept) in files.items():
+            path = f"/data/{name}"
+            who = ("--tenant", tenant) if tenant else ()
+            explained = 0
+            for at in range(0, length, MIB):
+                answer = cluster.json("policy", "explain", path, f"--at={at}B", *who)
+                explained += min(MIB, length - at) if value_of(answer, "admission")[0] != "never" else 0
+            content = cluster.cli("cat", path, *who, text=False).stdout
+            check(content == bytes(length), f"{path} reads right")
+            resident = sum(r["resident_bytes"] for b in cluster.json("locate", path)["files"][0]["blocks"] for r in b["replicas"])
+            check(explained == kept and resident == kept, f"{path}: explained {explained}, kept {resident}, expected {kept}")
 
 
 def documented():

@@ -7,12 +7,14 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "services", "s3"))
-from server import S3Server  # noqa: E402
-from support.cluster import BIN, Cluster, check, oracle, run_tests, seed, wait_for  # noqa: E402
+from server import S3Double, S3Server  # noqa: E402
+from support.cluster import BIN, Cluster, check, free_port, oracle, run_tests, seed, wait_for  # noqa: E402
 
 MIB = 1 << 20
 BIG = 256 * MIB
@@ -155,6 +157,134 @@ def test_dry_run_names_the_step():
             check(result.returncode != 0 and f"step {step} failed" in result.stderr, f"{step} is named: {result.stdout}{result.stderr}")
         local = cluster.cli("attach", "--dry-run", "/d", server.dir)
         check("ok  read" in local.stdout, f"any scheme: {local.stdout}")
+
+
+def test_every_key_that_s3_holds():
+    """On the double: no server that keeps objects as files has all of these keys."""
+    zoo = ["a b", "a+b", "a%b", "a%2Bb", "a&b", "a?b", "a#b", "a=b", "a&b=c", "a;b", "a,b", "a'b", 'a"b', "a<b>", "a\\b", "a:b", "a@b", "a*b", "~a", "...", "-rf", " ",
+           "tab\tb", "new\nline", "\x01", "caf\u00e9", "\u65e5\u672c", "\U0001f525", "x" * 255]
+    long = "/".join(["k" * 99] * 10)
+    long = "tree/" + long + "/" + "z" * (1024 - len("tree/" + long + "/"))
+    no_paths = ["tree//leading", "tree/d//twice", "tree/d/./dot", "tree/d/../dots", "tree/d//", "/outside"]
+    with S3Double() as server, Cluster() as cluster:
+        client = server.client()
+        for key in zoo:
+            client.put(f"tree/zoo/{key}", oracle(key, 1, 1000))
+        for key in [long, "tree/both", "tree/both/child", "tree/d/ok", "tree/full/y", *no_paths]:
+            client.put(key, oracle(key, 1, 1000))
+        client.put("tree/marked/", b"")
+        client.put("tree/full/", b"bytes in a marker")
+        cluster.start()
+        attach(cluster, server)
+        mount = cluster.mount().mountpoint + "/s3"
+        for when in ("cold", "warm"):
+            check(sorted(os.listdir(f"{mount}/zoo")) == sorted(zoo), f"{when}: {sorted(os.listdir(mount + '/zoo'))}")
+            for key in zoo:
+                check(read(f"{mount}/zoo/{key}") == oracle(key, 1, 1000), f"{when}: {key!r}")
+            check(len(long) == 1024 and read(f"{mount}/{long[5:]}") == oracle(long, 1, 1000), f"{when}: a key of 1,024 bytes")
+            check(not os.path.exists(f"{mount}/{long[5:]}z"), f"{when}: no key is longer")
+            # An object that is a prefix too is the file; what lies below it has no path in a file system.
+            check(sorted(os.listdir(mount)) == ["both", "d", "full", "k" * 99, "marked", "zoo"], f"{when}: {sorted(os.listdir(mount))}")
+            check(read(f"{mount}/both") == oracle("tree/both", 1, 1000), f"{when}: the object of the two")
+            try:
+                read(f"{mount}/both/child")
+                check(False, f"{when}: a file below a file")
+            except NotADirectoryError:
+                pass
+            check(os.listdir(f"{mount}/d") == ["ok"], f"{when}: keys without a path are left out: {os.listdir(mount + '/d')}")
+            check(os.path.isdir(f"{mount}/marked") and os.listdir(f"{mount}/marked") == [], f"{when}: a marker is an empty directory")
+            check(os.listdir(f"{mount}/full") == ["y"], f"{when}: a marker's bytes have no path")
+
+
+def test_refusals_that_only_the_double_gives():
+    with S3Double() as server, Cluster() as cluster:
+        client = server.client()
+        for key in ("tree/open/f", "tree/closed/f"):
+            client.put(key, oracle(key, 1, 1000))
+        cluster.start()
+        server.tell("deny tree/closed/")
+        attach(cluster, server)
+        mount = cluster.mount().mountpoint + "/s3"
+        check(read(f"{mount}/open/f") == oracle("tree/open/f", 1, 1000), "what is not forbidden is read")
+        try:
+            read(f"{mount}/closed/f")
+            check(False, "what is forbidden can not be read")
+        except PermissionError:
+            pass
+        shown = cluster.cli("cat", "/s3/closed/f", check_exit=False).stderr
+        check("AccessDenied" in shown and "request id req-" in shown and "may not do this" in shown, f"one clear sentence: {shown}")
+        for status, code, words in ((400, "ExpiredToken", "have expired"), (403, "RequestTimeTooSkewed", "clock is more than 15 minutes off"),
+                                    (403, "InvalidAccessKeyId", "does not know the access key id"), (403, "AccessDenied", "may not do this")):
+            server.tell(f"refuse {status} {code}")
+            result = attach(cluster, server, path="/refused", check_exit=False)
+            check(result.returncode != 0 and code in result.stderr and words in result.stderr and "request id req-" in result.stderr, f"{code}: {result.stderr}")
+            check(result.stderr.strip().count("\n") <= 1 and server.secret not in result.stderr, f"one sentence without a secret: {result.stderr}")
+            server.tell("forgive")
+    with S3Double(clock_offset=3600) as server, Cluster() as cluster:
+        cluster.start()
+        result = attach(cluster, server, check_exit=False)
+        check("this host's clock is more than 15 minutes off" in result.stderr and "RequestTimeTooSkewed" in result.stderr, f"a wrong clock: {result.stderr}")
+
+
+def breaker_of(port):
+    """The worst state of the circuit breakers that a process tells: 0 answers, 1 away, 2 probed."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        states = [int(float(line.rsplit(" ", 1)[1])) for line in reply.read().decode().splitlines() if line.startswith("hearth_understore_breaker_state{")]
+    return max(states, default=0)
+
+
+def test_the_cache_serves_while_the_breaker_is_open():
+    with S3Server() as server, Cluster(memory="256MiB") as cluster:
+        client = server.client()
+        cached = {f"cached{i}": oracle(f"cached{i}", 1, 3 * MIB) for i in range(8)}
+        for name, data in {**cached, **{f"cold{i}": oracle(f"cold{i}", 1, 1000) for i in range(200)}}.items():
+            client.put(f"tree/{name}", data)
+        metrics = free_port()
+        cluster.start_master()
+        cluster.start_worker(settings=[f"metrics.listen=127.0.0.1:{metrics}"])
+        cluster.wait_live(1)
+        attach(cluster, server, ttl="200ms")
+        mount = cluster.mount(options=["mount.read_deadline=2s"]).mountpoint + "/s3"
+        for name, data in cached.items():
+            check(read(f"{mount}/{name}") == data, "read once")
+        check(breaker_of(metrics) == 0, "the breaker is closed")
+        for i in range(200):
+            os.stat(f"{mount}/cold{i}")  # the worker has to be asked for their bytes
+        server.kill()
+        failures, stop = [], threading.Event()
+
+        def read_what_is_not_cached():
+            while not stop.is_set():
+                try:
+                    read(f"{mount}/cold{len(failures) % 100}")
+                    failures.append(None)
+                except OSError as error:
+                    failures.append(error.errno)
+        readers = [threading.Thread(target=read_what_is_not_cached) for _ in range(8)]
+        for reader in readers:
+            reader.start()
+        try:
+            reads, opened, start = [0, 0], None, time.monotonic()  # with the breaker closed, and not
+            while opened is None or time.monotonic() - opened < 5:
+                check(time.monotonic() - start < 90, "the breaker opens")
+                for name, data in cached.items():
+                    check(read(f"{mount}/{name}") == data, "every cached read succeeds")
+                    reads[opened is not None] += 1
+                if opened is None and breaker_of(metrics) != 0:
+                    opened = time.monotonic()
+            said = cluster.cli("cat", "/s3/cold150", "--timeout=5s", check_exit=False)
+            check(said.returncode != 0 and "not found" not in said.stderr, f"away, not deleted: {said.stderr}")
+        finally:
+            stop.set()
+            for reader in readers:
+                reader.join()
+        check(failures and not {None, errno.ENOENT} & set(failures), f"what is not cached fails, and is not taken for deleted: {set(failures)}")
+        print(f"    cached reads: {reads[0]} until the breaker opened, {reads[1]} afterwards, all good; {len(failures)} others failed", flush=True)
+        server.start()
+        took = wait_for("cold reads succeed", lambda: recovered(f"{mount}/cold199", oracle("cold199", 1, 1000)), 20)
+        print(f"    recovered {took:.2f} s after the server", flush=True)
+        check(took < 8, f"recovery took {took:.1f} s")  # 5 s by the clock (guard_test); this machine is shared
+        check(breaker_of(metrics) == 0, "the breaker is closed again")
 
 
 def test_outage():

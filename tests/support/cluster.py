@@ -17,6 +17,14 @@ import time
 BIN = os.environ.get("HEARTH_BIN", os.path.join(os.path.dirname(__file__), "../../build/release/bin"))
 
 
+def end_orderly(number, _frame):
+    sys.exit(128 + number)
+
+
+# So that "finally" and close() run when a test is told to end: a time limit, an interrupted ./test.
+signal.signal(signal.SIGTERM, end_orderly)
+
+
 class Failure(AssertionError):
     pass
 

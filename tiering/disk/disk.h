@@ -95,6 +95,9 @@ class Disk {
   // Everything below the directory, in no order; at most `limit` per call, `after` continues (a name of an earlier call).
   virtual Task<std::vector<DiskEntry>> list(std::string after, std::size_t limit) = 0;
   virtual Task<DiskSpace> space() = 0;
+  // Whether the directory that was opened is the one that is found under its path now. unavailable: nothing is there, or the file
+  // system that was mounted there is not any more. stale: another directory is there; only opening it afresh helps.
+  virtual Task<> check_place() = 0;
   // Waits for what is in flight, then closes every file.
   virtual Task<> shut_down() = 0;
 };

@@ -121,6 +121,50 @@ TEST(DiskFallback, TheProbeLeavesNothingBehindAndNamesWhatItCanNotUse) {
   EXPECT_EQ(open_disk(options, runner.io.get_executor(), runner.clock).code(), Code::not_found);
 }
 
+// A device that was taken out, or whose directory was removed, and another one in its place.
+TEST(DiskPlace, TellsItsDirectoryFromNoneAndFromAnotherOne) {
+  for (const auto engine : {DiskOptions::Engine::automatic, DiskOptions::Engine::threads}) {
+    const TemporaryDirectory above;
+    DiskRunner runner;
+    DiskOptions options;
+    options.directory = above.path() + "/cache";
+    options.engine = engine;
+    std::filesystem::create_directory(options.directory);
+    auto disk = open_disk(options, runner.io.get_executor(), runner.clock);
+    ASSERT_TRUE(disk) << disk.error().to_string();
+    EXPECT_TRUE(runner.run((*disk)->check_place()));
+    std::filesystem::rename(options.directory, above.path() + "/aside");
+    const Status none = runner.run((*disk)->check_place());
+    EXPECT_EQ(none.code(), Code::unavailable);
+    EXPECT_NE(none.error().message().find(options.directory), std::string::npos);
+    std::filesystem::create_directory(options.directory);
+    EXPECT_EQ(runner.run((*disk)->check_place()).code(), Code::stale);
+    std::filesystem::remove(options.directory);
+    std::filesystem::rename(above.path() + "/aside", options.directory);
+    EXPECT_TRUE(runner.run((*disk)->check_place())) << "it is back";
+    EXPECT_TRUE(runner.run((*disk)->shut_down()));
+  }
+}
+
+// The directory below a mount point must not be filled when the device is gone.
+TEST(DiskPlace, AMountPointWithNothingMountedIsNoOtherDirectory) {
+  TemporaryDirectory directory;
+  HEARTH_NEEDS(directory.mount("tmpfs", "size=4m"), "a tmpfs needs root to mount");
+  DiskRunner runner;
+  DiskOptions options;
+  options.directory = directory.path();
+  auto disk = open_disk(options, runner.io.get_executor(), runner.clock);
+  ASSERT_TRUE(disk) << disk.error().to_string();
+  EXPECT_TRUE(runner.run((*disk)->check_place()));
+  ASSERT_EQ(::umount2(directory.path().c_str(), MNT_DETACH), 0);
+  const Status unmounted = runner.run((*disk)->check_place());
+  EXPECT_EQ(unmounted.code(), Code::unavailable);
+  EXPECT_NE(unmounted.error().message().find("nothing is mounted"), std::string::npos) << unmounted.error().message();
+  ASSERT_TRUE(directory.mount("tmpfs", "size=4m"));
+  EXPECT_EQ(runner.run((*disk)->check_place()).code(), Code::stale) << "another device";
+  EXPECT_TRUE(runner.run((*disk)->shut_down()));
+}
+
 TEST(BufferPool, NeverGivesTheSameBytesTwiceAndMergesWhatComesBack) {
   const auto pool = disk::BufferPool::make(4ULL << 20);
   SeededRng dice(7);

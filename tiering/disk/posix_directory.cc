@@ -56,7 +56,33 @@ Result<PosixDirectory> PosixDirectory::open(std::string path) {
     return Error(code_from_errno(failed),
                  "cache directory '" + path + "' is not writable by this process: " + std::strerror(failed));
   }
-  return PosixDirectory(std::move(path), std::move(fd));
+  PosixDirectory directory(std::move(path), std::move(fd));
+  TRY(location, location_of(directory.path_));
+  directory.location_ = location;
+  return directory;
+}
+
+Result<PosixDirectory::Location> PosixDirectory::location_of(const std::string& path) {
+  const auto failed = [&path](int error_number) {
+    const bool gone = error_number == ENOENT || error_number == ENOTDIR;
+    return Error(gone ? Code::unavailable : code_of(error_number),
+                 "cache directory '" + path + "' is not there: " + std::strerror(error_number) + "; mount its device or make it again");
+  };
+  struct stat here {};
+  struct stat above {};
+  if (::stat(path.c_str(), &here) != 0) return failed(errno);
+  if (!S_ISDIR(here.st_mode)) return failed(ENOTDIR);
+  if (::stat((path + "/..").c_str(), &above) != 0) return failed(errno);
+  return Location{.device = here.st_dev, .inode = here.st_ino, .mount_point = here.st_dev != above.st_dev};
+}
+
+Status PosixDirectory::check_place() const {
+  TRY(now, location_of(path_));
+  if (now.device == location_.device && now.inode == location_.inode) return ok();
+  if (location_.mount_point && !now.mount_point) {
+    return Error(Code::unavailable, "nothing is mounted at cache directory '" + path_ + "' any more; mount its device, or another one, again");
+  }
+  return Error(Code::stale, "another directory is at '" + path_ + "' now");
 }
 
 Error PosixDirectory::error(int error_number, std::string_view verb, std::string_view name) const {

@@ -40,6 +40,8 @@ class PosixDirectory {
   Status sync(const std::set<std::string>& directories) const;  // "" = the top one
   Result<std::vector<DiskEntry>> list(const std::string& after, std::size_t limit) const;
   Result<DiskSpace> space() const;
+  // As Disk::check_place(); a look at the path only, which answers also when the device behind the descriptor hangs.
+  Status check_place() const;
   // "" when a file can be opened with O_DIRECT here, else why not. Leaves nothing behind.
   std::string probe_direct() const;
 
@@ -47,10 +49,18 @@ class PosixDirectory {
   Error error(int error_number, std::string_view verb, std::string_view name) const;
 
  private:
+  // What tells a directory from another one in its place.
+  struct Location {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    bool mount_point = false;  // a file system begins there
+  };
   PosixDirectory(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  static Result<Location> location_of(const std::string& path);
 
   std::string path_;
   UniqueFd fd_;
+  Location location_;
 };
 
 // Of open files. Reads and writes continue after a short transfer and an interruption.

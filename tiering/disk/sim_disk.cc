@@ -65,6 +65,7 @@ class SimDisk final : public Disk {
   Task<> sync_directory() override;
   Task<std::vector<DiskEntry>> list(std::string after, std::size_t limit) override;
   Task<DiskSpace> space() override;
+  Task<> check_place() override;
   Task<> shut_down() override;
 
  private:
@@ -394,6 +395,11 @@ Task<DiskSpace> SimDisk::space() {
   space.free_inodes = options.capacity_inodes > state_.names.size() ? options.capacity_inodes - state_.names.size() : 0;
   gate_.leave();
   co_return space;
+}
+
+Task<> SimDisk::check_place() {
+  if (state_.access == SimAccess::replaced) co_return Error(Code::stale, "another directory is in the place of the simulated disk");
+  co_return state_.usable(incarnation_);
 }
 
 Task<> SimDisk::shut_down() {

@@ -39,7 +39,7 @@ enum class SimEffect : std::uint8_t {
   hang,          // until release_hung() or restart(), then goes on
 };
 
-struct SimFault {
+struct SimDiskFault {
   SimOperation operation = SimOperation::read;
   SimEffect effect = SimEffect::fail;
   Code code = Code::io_error;
@@ -49,7 +49,8 @@ struct SimFault {
   double probability = 1.0;         // each of those, by the medium's seed
 };
 
-enum class SimAccess : std::uint8_t { writable, read_only, missing };  // missing: everything is `unavailable`
+// missing: everything is `unavailable`. replaced: so it is, and check_place() finds another directory there.
+enum class SimAccess : std::uint8_t { writable, read_only, missing, replaced };
 
 enum class SimCrash : std::uint8_t {
   process_kill,  // completed changes stay; those in flight happened partly, by the seed
@@ -72,7 +73,7 @@ class SimDiskMedium {
   SimDiskMedium& operator=(const SimDiskMedium&) = delete;
 
   // Faults. The first that matches a call decides.
-  void add_fault(SimFault fault);
+  void add_fault(SimDiskFault fault);
   void clear_faults();
   void set_access(SimAccess access);
   void set_capacity(std::uint64_t bytes, std::uint64_t inodes);

@@ -30,7 +30,7 @@ Status SimDiskMedium::State::usable(std::uint64_t of_incarnation) const {
     return Error(Code::unavailable, "the simulated machine was restarted: open the disk again");
   }
   if (is_crashed) return Error(Code::unavailable, "the simulated machine crashed: restart it");
-  if (access == SimAccess::missing) return Error(Code::unavailable, "the directory of the simulated disk is gone");
+  if (access == SimAccess::missing || access == SimAccess::replaced) return Error(Code::unavailable, "the directory of the simulated disk is gone");
   return ok();
 }
 
@@ -43,7 +43,7 @@ SimVerdict SimDiskMedium::State::judge(SimOperation operation, const std::string
     return verdict;
   }
   for (FaultState& each : faults) {
-    const SimFault& fault = each.fault;
+    const SimDiskFault& fault = each.fault;
     if (fault.operation != operation || (!fault.name.empty() && fault.name != name && fault.name != other)) continue;
     if (each.seen++ < fault.skip || each.hits >= fault.count) continue;
     if (fault.probability < 1 && dice.fraction() >= fault.probability) continue;
@@ -212,7 +212,7 @@ void SimDiskMedium::State::wake_paused(Wake which) {
 SimDiskMedium::SimDiskMedium(SimDiskOptions options) : state_(std::make_unique<State>(options)) {}
 SimDiskMedium::~SimDiskMedium() = default;
 
-void SimDiskMedium::add_fault(SimFault fault) { state_->faults.push_back({.fault = std::move(fault)}); }
+void SimDiskMedium::add_fault(SimDiskFault fault) { state_->faults.push_back({.fault = std::move(fault)}); }
 void SimDiskMedium::clear_faults() { state_->faults.clear(); }
 void SimDiskMedium::set_access(SimAccess access) { state_->access = access; }
 void SimDiskMedium::set_capacity(std::uint64_t bytes, std::uint64_t inodes) {

@@ -48,7 +48,7 @@ struct SimDiskMedium::State {
   explicit State(SimDiskOptions options_in) : options(options_in), dice(options_in.seed) {}
 
   struct FaultState {
-    SimFault fault;
+    SimDiskFault fault;
     std::uint64_t seen = 0;
     std::uint64_t hits = 0;
   };

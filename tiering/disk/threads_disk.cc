@@ -46,6 +46,7 @@ class ThreadsDisk final : public Disk {
   Task<> sync_directory() override;
   Task<std::vector<DiskEntry>> list(std::string after, std::size_t limit) override;
   Task<DiskSpace> space() override;
+  Task<> check_place() override;
   Task<> shut_down() override;
 
  private:
@@ -226,6 +227,12 @@ Task<std::vector<DiskEntry>> ThreadsDisk::list(std::string after, std::size_t li
 Task<DiskSpace> ThreadsDisk::space() {
   std::function<Result<DiskSpace>()> work = [this] { return directory_.space(); };
   auto found = co_await run<DiskSpace>(std::move(work));
+  co_return found;
+}
+
+Task<> ThreadsDisk::check_place() {
+  std::function<Status()> work = [this] { return directory_.check_place(); };
+  Status found = co_await run<void>(std::move(work));
   co_return found;
 }
 

@@ -16,7 +16,8 @@ namespace {
 
 using Kind = UringRequest::Kind;
 
-constexpr std::size_t blocking_threads = 2;  // for ftruncate, statfs and listing, which rings of liburing 2.3 have not
+// For ftruncate, statfs and listing, which rings of liburing 2.3 have not; one more, since check_place() is for a device that hangs.
+constexpr std::size_t blocking_threads = 3;
 constexpr std::size_t max_blocking_queued = 4096;
 constexpr std::uint32_t new_directory_mode = 0700;
 constexpr std::uint64_t new_file_mode = 0600;
@@ -51,6 +52,7 @@ class UringDisk final : public Disk {
   Task<> sync_directory() override;
   Task<std::vector<DiskEntry>> list(std::string after, std::size_t limit) override;
   Task<DiskSpace> space() override;
+  Task<> check_place() override;
   Task<> shut_down() override;
 
  private:
@@ -256,6 +258,14 @@ Task<DiskSpace> UringDisk::space() {
   const UringCore::Call call(core_);
   std::function<Result<DiskSpace>()> work = [this] { return directory().space(); };
   auto found = co_await pool_.run<DiskSpace>(std::move(work));
+  co_return found;
+}
+
+Task<> UringDisk::check_place() {
+  CO_CHECK_OK(core_->usable());
+  const UringCore::Call call(core_);
+  std::function<Status()> work = [this] { return directory().check_place(); };
+  Status found = co_await pool_.run<void>(std::move(work));
   co_return found;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace hearth::eviction {
 namespace {
@@ -20,15 +21,23 @@ FrequencySketch::FrequencySketch(std::size_t expected_keys) : keys_(std::max(exp
   next_to_age_ = blocks_.size();
 }
 
-void FrequencySketch::grow_to(std::size_t keys) {
-  keys_ = std::max(keys_, keys);
-  while (blocks_.size() * keys_per_block < keys) {
-    std::vector<Block, HugeAllocator<Block>> larger(blocks_.size() * 2);
-    for (std::size_t block = 0; block < blocks_.size(); ++block) {
-      larger[2 * block] = larger[2 * block + 1] = blocks_[block];
-    }
-    next_to_age_ *= 2;
-    blocks_ = std::move(larger);
+FrequencySketch FrequencySketch::begin_growth(std::size_t keys) {
+  std::size_t wanted = blocks_.size();
+  while (wanted * keys_per_block < keys) wanted *= 2;
+  FrequencySketch before(std::move(*this));
+  blocks_ = std::vector<Block, HugeAllocator<Block>>(wanted);
+  // Half way through an aging: what was not halved yet is never, which is right within one.
+  next_to_age_ = blocks_.size();
+  return before;
+}
+
+void FrequencySketch::take_over(const FrequencySketch& before, std::uint64_t fingerprint) {
+  const std::uint32_t counted = before.estimate(fingerprint);
+  const Places at = places(fingerprint);
+  Block& block = blocks_[at.block];
+  for (const std::uint8_t nibble : at.nibbles) {
+    const std::uint64_t more = std::min(counted, max_count - count(block, nibble));
+    block.words[nibble / 16] += more << (nibble % 16 * 4);
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "tiering/eviction/huge_allocator.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -23,8 +24,27 @@ class FrequencySketch {
 
   explicit FrequencySketch(std::size_t expected_keys);
 
-  // Room for this many keys. Growing keeps what was counted.
-  void grow_to(std::size_t keys);
+  // Whether this many keys need more room than there is.
+  bool must_grow_for(std::size_t keys) const { return blocks_.size() * keys_per_block < keys; }
+  // Room for this many keys. Growing keeps what was counted of the keys that `for_each(visit)` calls `visit(fingerprint)`
+  // for, and forgets the others: to keep them all would count each of them in two places, and strangers with it. Touches
+  // every key once; a cache that knows its capacity says it at the start and never gets here.
+  template <class ForEach>
+  void grow_to(std::size_t keys, ForEach for_each) {
+    keys_ = std::max(keys_, keys);
+    if (!must_grow_for(keys)) return;
+    const FrequencySketch before = begin_growth(keys);
+    // A few at a time, so that memory answers for them together.
+    std::array<std::uint64_t, 16> coming{};
+    std::size_t seen = 0;
+    for_each([&](std::uint64_t fingerprint) {
+      before.prefetch(fingerprint);
+      prefetch(fingerprint);
+      if (seen >= coming.size()) take_over(before, coming[seen % coming.size()]);
+      coming[seen++ % coming.size()] = fingerprint;
+    });
+    for (std::size_t i = 0; i < std::min(seen, coming.size()); ++i) take_over(before, coming[i]);
+  }
   void saw(std::uint64_t fingerprint);
   std::uint32_t estimate(std::uint64_t fingerprint) const;
   void prefetch(std::uint64_t fingerprint) const;
@@ -47,6 +67,9 @@ class FrequencySketch {
   Places places(std::uint64_t fingerprint) const;
   std::uint32_t count(const Block& block, std::uint8_t nibble) const;
   void age();
+  // Leaves this one empty and large enough; answers what it was.
+  FrequencySketch begin_growth(std::size_t keys);
+  void take_over(const FrequencySketch& before, std::uint64_t fingerprint);
 
   std::vector<Block, HugeAllocator<Block>> blocks_;
   std::size_t keys_ = 0;           // the most that were expected

@@ -3,8 +3,10 @@
 // Reference: libCacheSim 0.1.0 (github.com/1a1a11a/libCacheSim, commit aa0fc40 of 2024-10-07), `cachesim FILE
 // oracleGeneral lru|s3fifo SIZE`, by the authors of S3-FIFO with the paper's parameters (small 0.1, ghost 0.9, promotion
 // at 2; its ghosts are limited by bytes, ours by number as in the paper, the same for equal sizes); for W-TinyLFU Caffeine 2.6.2, the last release of its authors with the fixed window of the paper (1 %, 80 %
-// protected; later ones adapt it), `getIfPresent` then `put`, maintenance on the caller's thread, keys mixed by
-// splitmix64 since Java's Long.hashCode folds 64 bits to 32. libCacheSim's own W-TinyLFU counts reads only in its main
+// protected), which is what this class has: later ones climb to other windows and are no reference for it (3.1.8 on the same
+// requests: 0.2990 to 0.7831 where 2.6.2 has 0.3151 to 0.7848, 0.4667 on the loop). `getIfPresent`, then `put`, then `cleanUp()`,
+// maintenance on the caller's thread, so that every read is counted and the numbers come out the same each time; keys mixed by
+// splitmix64 since Java's Long.hashCode folds 64 bits to 32; `sized` with a weigher. libCacheSim's own W-TinyLFU counts reads only in its main
 // part and is no reference.
 //
 // The requests: synthetic_trace.h with the parameters below, ids as they come, objects of one byte, except `sized`:
@@ -57,29 +59,29 @@ void expect_reference(const Ids& ids, const std::vector<Expected>& rows, Sizes s
 }
 
 TEST(Reference, AgreesOnZipf08) {
-  expect_reference(zipf_trace(100'000, 0.8, 1'000'000, 1), {{1000, 0.2045, 0.3154, 0.3150}, {10'000, 0.4670, 0.5454, 0.5571}});
+  expect_reference(zipf_trace(100'000, 0.8, 1'000'000, 1), {{1000, 0.2045, 0.3154, 0.3151}, {10'000, 0.4670, 0.5454, 0.5581}});
 }
 
 TEST(Reference, AgreesOnZipf10) {
-  expect_reference(zipf_trace(100'000, 1.0, 1'000'000, 2), {{1000, 0.5060, 0.5982, 0.5997}, {10'000, 0.7351, 0.7776, 0.7848}});
+  expect_reference(zipf_trace(100'000, 1.0, 1'000'000, 2), {{1000, 0.5060, 0.5982, 0.5998}, {10'000, 0.7351, 0.7776, 0.7848}});
 }
 
 TEST(Reference, AgreesOnZipfBesideAScan) {
   expect_reference(zipf_with_scan(100'000, 0.9, 1'000'000, 3),
-                   {{1000, 0.1344, 0.2231, 0.2203}, {10'000, 0.2400, 0.3108, 0.3174}});
+                   {{1000, 0.1344, 0.2231, 0.2203}, {10'000, 0.2400, 0.3108, 0.3161}});
 }
 
-// All objects of a loop are alike, so W-TinyLFU's hits hang on ties and hash collisions: Caffeine 2.6.2 has 0.4687 to
-// 0.4723 depending on the hash, go-tinylfu (github.com/dgryski/go-tinylfu, commit 8f22a03) 0.4608, which is taken here.
+// All objects of a loop are alike, so W-TinyLFU's hits hang on ties and hash collisions: over 16 renamings of the objects
+// Caffeine 2.6.2 has 0.4747 to 0.4751, this class 0.4742 to 0.4749. It had 0.459 while a growing sketch was copied.
 TEST(Reference, AgreesOnALoop) {
-  expect_reference(loop_trace(20'000, 500'000), {{1000, 0.0, 0.0, 0.0}, {10'000, 0.0, 0.0, 0.4608}});
+  expect_reference(loop_trace(20'000, 500'000), {{1000, 0.0, 0.0, 0.0022}, {10'000, 0.0, 0.0, 0.4736}});
 }
 
 TEST(Reference, AgreesOnAWorkingSetThatMoves) {
   expect_reference(shifting_trace(50'000, 0.9, 1'000'000, 100'000, 5000, 5),
-                   {{1000, 0.3910, 0.4772, 0.4635}, {10'000, 0.6815, 0.6681, 0.6111}});
+                   {{1000, 0.3910, 0.4772, 0.4638}, {10'000, 0.6815, 0.6681, 0.6131}});
   expect_reference(shifting_trace(50'000, 0.9, 1'000'000, 25'000, 1250, 5),
-                   {{1000, 0.3882, 0.4260, 0.3938}, {10'000, 0.6678, 0.6385, 0.5614}});
+                   {{1000, 0.3882, 0.4260, 0.3943}, {10'000, 0.6678, 0.6385, 0.5622}});
 }
 
 TEST(Reference, AgreesOnObjectsOfUnequalSizes) {

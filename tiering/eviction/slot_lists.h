@@ -64,6 +64,13 @@ class SlotLists {
   }
   std::uint32_t list_of(EvictionSlot slot) const { return static_cast<std::uint32_t>(nodes_[slot + list_count].list); }
   std::uint64_t fingerprint(EvictionSlot slot) const { return nodes_[slot + list_count].fingerprint; }
+  // Of every slot that is in a list, in no order.
+  template <class Visit>
+  void for_each_fingerprint(Visit visit) const {
+    for (std::size_t link = list_count; link < nodes_.size(); ++link) {
+      if (nodes_[link].list != none) visit(nodes_[link].fingerprint);
+    }
+  }
   EvictionSlot oldest(std::uint32_t list) const {
     assert(slots_[list] > 0);
     return nodes_[list].newer - list_count;

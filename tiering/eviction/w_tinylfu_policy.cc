@@ -23,7 +23,7 @@ class WTinyLfuPolicy final : public EvictionPolicy {
 
   void inserted(EvictionSlot slot, std::uint64_t fingerprint, std::uint64_t charge_bytes) override {
     lists_.insert(window, slot, fingerprint, charge_bytes);
-    sketch_.grow_to(lists_.total_slots());
+    sketch_.grow_to(lists_.total_slots(), [this](auto visit) { lists_.for_each_fingerprint(visit); });
     // Counted with the next one, when its line is here; it leaves the window no earlier.
     sketch_.prefetch(fingerprint);
     if (newest_) sketch_.saw(*newest_);

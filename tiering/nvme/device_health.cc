@@ -108,6 +108,7 @@ void DeviceHealth::oldest_in_flight(TimePoint since, TimePoint now) {
 
 void DeviceHealth::lost(std::string reason, TimePoint now) {
   last_fault_ = now;
+  if (state_ == DeviceState::fenced) reason_ = reason;  // says more than what it was fenced for
   fence(std::move(reason), now);
 }
 

@@ -86,6 +86,16 @@ struct DiskTierStats {
   std::uint64_t read_errors = 0, write_errors = 0, refused = 0;  // refused: asked while fenced
   DeviceState state = DeviceState::healthy;
   std::string state_reason;               // why it is not healthy; "" when it is
+  bool replaced = false;                  // fenced since another directory is in its place: shut it down and open that one
+};
+
+// When the time of a block's bytes is over, by the wall clock, which goes on while nobody runs. The tier keeps it, in whole
+// seconds, for its owner, and does nothing about it.
+struct BlockExpiry {
+  enum class Then : std::uint8_t { free = 1, expire = 2 };
+  WallTime at{};
+  Then then = Then::free;
+  bool operator==(const BlockExpiry&) const = default;
 };
 
 struct DiskPageInfo {
@@ -151,6 +161,13 @@ class DiskTier {
   virtual std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const = 0;
   // A pinned block is never chosen for eviction; survives a restart once a page of it is resident.
   virtual void pin(const BlockId& block, Pinned pinned) = 0;
+  // Kept while the block is here, and with its pages over a restart. Say it before the first page is written, so that no crash
+  // comes between; take it back (nothing) when no page could be.
+  virtual void set_expiry(const BlockId& block, std::optional<BlockExpiry> expiry) = 0;
+  virtual std::vector<std::pair<BlockId, BlockExpiry>> expiries() const = 0;
+  // Another class takes over, in the order of last accesses; shares of the capacity, 0 <= low <= high <= 1, as in the options.
+  virtual void set_eviction(std::unique_ptr<EvictionPolicy> policy) = 0;
+  virtual void set_watermarks(double low, double high) = 0;
 
   virtual BlockResidency residency(const BlockId& block) const = 0;
   // Net since the last call; a fenced device's blocks are absent, and present again after its readmission.
@@ -169,7 +186,8 @@ class DiskTier {
   virtual Task<> flush() = 0;
   // Compares index, files and budget; meant for rest (no writes meanwhile), after the clean-up of open() has ended.
   virtual Task<DiskTierReport> check() = 0;
-  // Refuses new calls, waits for those in flight until the deadline, writes the index, closes the files.
+  // Refuses new calls, waits for those in flight until the deadline, writes the index, closes the files. deadline_exceeded: a call
+  // of the device has not ended, and the tier can not be destroyed; call it again, or end the process.
   virtual Task<> shut_down(Deadline deadline) = 0;
 };
 

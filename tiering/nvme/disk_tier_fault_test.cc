@@ -151,14 +151,35 @@ TEST_F(Faulty, AnotherFormatVersionIsRefusedAndNeverMisread) {
   ASSERT_TRUE(world.write_all(block_of(1, 8 * page_64k)));
   world.close();
   auto sector = *world.medium->content(std::string(index_file_name));
-  sector[8] = std::byte{2};
+  sector[8] = std::byte{3};
   const std::uint32_t crc = crc32c(std::span<const std::byte>(sector).first(index_header_bytes - 4));
   for (unsigned i = 0; i < 4; ++i) sector[index_header_bytes - 4 + i] = static_cast<std::byte>(crc >> (8 * i));
   world.medium->plant(std::string(index_file_name), sector);
   const Status refused = world.open();
   EXPECT_EQ(refused.code(), Code::version_mismatch);
-  EXPECT_NE(refused.error().message().find("format version 2, this build knows 1"), std::string::npos) << text(refused);
+  EXPECT_NE(refused.error().message().find("format version 3, this build knows 2"), std::string::npos) << text(refused);
   EXPECT_EQ(*world.medium->content(std::string(index_file_name)), sector) << "left as it was";
+}
+
+TEST_F(Faulty, AnIndexOfTheVersionBeforeIsTakenOverAndMarkedAsTheNewOne) {
+  const BlockRef block = block_of(1, 8 * page_64k);
+  ASSERT_TRUE(world.write_all(block));
+  for (const bool only_the_identity : {false, true}) {
+    world.close();
+    for (const std::string_view name : {identity_file_name, index_file_name}) {
+      if (only_the_identity && name == index_file_name) continue;  // a crash came between the two
+      auto bytes = *world.medium->content(std::string(name));
+      bytes[8] = std::byte{1};
+      const std::uint32_t crc = crc32c(std::span<const std::byte>(bytes).first(index_header_bytes - 4));
+      for (unsigned i = 0; i < 4; ++i) bytes[index_header_bytes - 4 + i] = static_cast<std::byte>(crc >> (8 * i));
+      world.medium->plant(std::string(name), bytes);
+    }
+    ASSERT_TRUE(world.open());
+    EXPECT_EQ(right_pages({block}), 8);
+    for (const std::string_view name : {identity_file_name, index_file_name}) {
+      EXPECT_EQ((*world.medium->content(std::string(name)))[8], std::byte{2}) << name << ": a build that forgets times to live refuses it";
+    }
+  }
 }
 
 TEST_F(Faulty, AnotherClustersDirectoryIsRefused) {

@@ -39,9 +39,12 @@ Task<std::unique_ptr<DiskTier>> DiskTier::open(DiskTierOptions options, Disk& di
   auto tier = std::make_unique<DiskTierImpl>(std::move(options), std::move(lock), disk, executor, clock, std::move(policy));
   Status recovered = co_await tier->recover();
   if (!recovered) {
-    const Deadline soon = Deadline::after(clock, std::chrono::seconds(5));
-    Status ended = co_await tier->shut_down(soon);
-    (void)ended;  // the first failure is the one to report
+    Status ended = Error(Code::deadline_exceeded, "not yet");
+    while (ended.code() == Code::deadline_exceeded) {  // with calls in flight it can not go away
+      const Deadline soon = Deadline::after(clock, std::chrono::seconds(5));
+      ended = co_await tier->shut_down(soon);
+    }
+    // The first failure is the one to report.
     co_return std::move(recovered).error().with_context("tier " + name);
   }
   std::unique_ptr<DiskTier> opened = std::move(tier);
@@ -59,9 +62,9 @@ DiskTierImpl::DiskTierImpl(DiskTierOptions options, DirectoryLock lock, Disk& di
                if (bytes > 0) room_changed();
                if (quiet_.has_waiters()) quiet_.notify_all();
              }),
-      calls_(executor), room_(executor), quiet_(executor) {
+      calls_(executor), room_(executor), quiet_(executor), low_watermark_(options_.low_watermark), high_watermark_(options_.high_watermark) {
   flushed_at_ = synced_at_ = retried_at_ = opened_at_;
-  looked_at_ = opened_at_;
+  looked_at_ = placed_at_ = opened_at_;
   pages_.reserve(options_.capacity_bytes / options_.max_page_bytes);
 }
 
@@ -122,7 +125,7 @@ std::optional<IndexRecord> DiskTierImpl::record_of(PageSlot slot) const {
   const PageEntry& page = pages_.page(slot);
   if (page.state() != PageState::resident) return std::nullopt;
   const BlockEntry& block = pages_.block(page.block);
-  return IndexRecord{.block = block.id,
+  IndexRecord record{.block = block.id,
                      .block_start = block.start,
                      .block_length = block.length_bytes,
                      .page = page.page,
@@ -130,6 +133,12 @@ std::optional<IndexRecord> DiskTierImpl::record_of(PageSlot slot) const {
                      .crc = page.crc,
                      .last_access = page.last_access,
                      .pinned = block.pinned};
+  const auto expiry = expiries_.empty() ? expiries_.end() : expiries_.find(block.id);
+  if (expiry != expiries_.end()) {
+    record.expires_s = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(expiry->second.at.time_since_epoch()).count());
+    record.at_expiry = static_cast<std::uint8_t>(expiry->second.then);
+  }
+  return record;
 }
 
 std::optional<DiskPageInfo> DiskTierImpl::lookup(const BlockRef& block, PageIndex page) const {
@@ -214,6 +223,7 @@ DiskTierStats DiskTierImpl::stats() const {
   stats.scrub_rounds = scrubber_.rounds();
   stats.state = device_.health().state();
   stats.state_reason = device_.health().reason();
+  stats.replaced = replaced_;
   stats.leased_bytes = leased_bytes_;
   stats.pinned_bytes = pinned_bytes_;
   stats.pages = resident_pages_;

@@ -19,7 +19,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -67,6 +66,10 @@ class DiskTierImpl final : public DiskTier {
   void release(LeaseId lease) override;
   std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const override;
   void pin(const BlockId& block, Pinned pinned) override;
+  void set_expiry(const BlockId& block, std::optional<BlockExpiry> expiry) override;
+  std::vector<std::pair<BlockId, BlockExpiry>> expiries() const override;
+  void set_eviction(std::unique_ptr<EvictionPolicy> policy) override;
+  void set_watermarks(double low, double high) override;
   BlockResidency residency(const BlockId& block) const override;
   PresenceChanges take_changes() override;
   std::vector<BlockId> all_blocks() const override;
@@ -127,6 +130,7 @@ class DiskTierImpl final : public DiskTier {
   void allow_eviction(BlockSlot block);
   void presence_changed(const BlockId& id, Presence now);
   void room_changed();
+  void forget_block(BlockSlot block);
 
   // Reading: tier_read.cc.
   Task<DiskPage> read_now(BlockRef block, PageIndex page, std::uint64_t offset, std::uint64_t length);
@@ -152,6 +156,8 @@ class DiskTierImpl final : public DiskTier {
   Task<> trim(BlockSlot block);
   void uncharge_allocated(BlockSlot block);
   void retry_stuck();
+  void note_stuck(std::map<BlockSlot, std::uint64_t>& where, BlockSlot block, std::uint64_t bytes);
+  void unstick(std::map<BlockSlot, std::uint64_t>& where, BlockSlot block);
 
   // Leases: tier_grant.cc.
   Task<BlockGrant> grant_now(BlockRef block, Deadline deadline);
@@ -166,7 +172,11 @@ class DiskTierImpl final : public DiskTier {
   Task<> sync_now();
   void health_changed();
   Task<> probe();
+  Task<> try_device();
   Task<> look_at_device();
+  Task<> look_at_place();
+  void note_place(const Status& found);
+  Task<> finish(Deadline deadline);
   Task<> scrub();
   Task<> reconcile();
   Task<> reconcile_file(DiskEntry file);
@@ -178,7 +188,7 @@ class DiskTierImpl final : public DiskTier {
   bool is_own_file(std::string_view name) const;
 
   // Set once.
-  const DiskTierOptions options_;
+  const DiskTierOptions options_;  // but for its watermarks
   const DirectoryLock lock_;
   Clock& clock_;
   const TimePoint opened_at_;
@@ -199,19 +209,19 @@ class DiskTierImpl final : public DiskTier {
   std::vector<PageSlot> dirty_;
   std::unordered_map<BlockId, Presence, BlockIdHash> changes_;  // only what differs from the last report
   std::unordered_set<BlockId, BlockIdHash> pinned_;
+  std::unordered_map<BlockId, BlockExpiry, BlockIdHash> expiries_;
   std::unordered_map<BlockSlot, WholeLoad> whole_;
   std::unordered_map<BlockSlot, std::uint64_t> allocated_unused_;  // and given up; billed as leaving
   std::map<std::uint64_t, Lease> leases_;
-  std::set<BlockSlot> stuck_blocks_;                    // could not be unlinked
+  std::map<BlockSlot, std::uint64_t> stuck_blocks_;         // could not be unlinked, and what they are billed
   std::map<BlockSlot, std::vector<PageSlot>> stuck_pages_;  // could not be punched
-  std::set<BlockSlot> trim_again_;
+  std::map<BlockSlot, std::uint64_t> trim_again_;           // could not be trimmed, and what is allocated there for nothing
   BlockJob::Jobs jobs_;
-  std::uint64_t stuck_bytes_ = 0;                       // of both
+  std::uint64_t stuck_bytes_ = 0;                           // of all three: billed as leaving, and nobody is at it
   std::function<void(BlockId, PageIndex)> told_of_corrupt_;
   DiskTierStats totals_;                                // only its totals are kept here
   DiskTierStats told_;                                  // of them, to the metrics
   DeviceState seen_state_ = DeviceState::healthy;
-  std::uint64_t next_lease_ = 1;
   std::uint64_t resident_pages_ = 0, verified_pages_ = 0, pinned_bytes_ = 0, leased_bytes_ = 0;
   std::uint64_t accesses_ = 0;
   std::uint32_t life_before_ = 0;                       // seconds of earlier runs
@@ -219,10 +229,12 @@ class DiskTierImpl final : public DiskTier {
   mutable PageSlot coldest_from_ = 0;
   bool closed_ = false;
   bool fence_seen_ = false;
-  bool flushing_ = false, probing_ = false, looking_ = false, scrubbing_ = false, reconciling_ = false;
+  bool replaced_ = false;
+  bool flushing_ = false, probing_ = false, looking_ = false, placing_ = false, scrubbing_ = false, reconciling_ = false;
   bool reconciled_ = false;
   bool was_clean_ = false;  // the process before this one ended in an orderly way
-  TimePoint flushed_at_{}, synced_at_{}, looked_at_{}, retried_at_{};
+  TimePoint flushed_at_{}, synced_at_{}, looked_at_{}, placed_at_{}, retried_at_{};
+  double low_watermark_, high_watermark_;
 };
 
 }  // namespace hearth

@@ -10,15 +10,45 @@
 #include "tiering/nvme/call_watch.h"
 #include "tiering/nvme/device_calls.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <list>
-#include <map>
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
 namespace hearth {
+
+// Pages that are being read, each as often as it is. Few at a time: looked through rather than looked up.
+class PageReaders {
+ public:
+  void add(std::uint32_t page) {
+    const auto found = find(page);
+    if (found == entries_.end()) return entries_.push_back(Entry{page, 1});
+    ++found->count;
+  }
+  void remove(std::uint32_t page) {
+    const auto found = find(page);
+    if (--found->count > 0) return;
+    *found = entries_.back();
+    entries_.pop_back();
+  }
+  bool contains(std::uint32_t page) const {
+    return std::any_of(entries_.begin(), entries_.end(), [page](const Entry& entry) { return entry.page == page; });
+  }
+
+ private:
+  struct Entry {
+    std::uint32_t page = 0;
+    std::uint32_t count = 0;
+  };
+  std::vector<Entry>::iterator find(std::uint32_t page) {
+    return std::find_if(entries_.begin(), entries_.end(), [page](const Entry& entry) { return entry.page == page; });
+  }
+  std::vector<Entry> entries_;
+};
 
 struct TierFile {
   explicit TierFile(BlockId id, Executor executor) : block(id), opened(std::move(executor)) {}
@@ -32,7 +62,7 @@ struct TierFile {
   bool cutting = false;                 // to its exact length, which length_bytes tells already
   bool detached = false;                // its name is gone, or belongs to another file
   std::uint64_t orphaned_bytes = 0;     // billed until it is closed
-  std::map<std::uint32_t, std::uint32_t> readers;  // by page
+  PageReaders readers;
   Signal opened;
   std::list<std::shared_ptr<TierFile>>::iterator idle_place;
   bool idle = false;

@@ -110,14 +110,25 @@ Task<> IndexFile::adopt(Header identity, Header index, DeviceIdentity wanted, Un
     CO_CHECK_OK(co_await replace(index_name(), identity_));
   } else if (!index.identity) {
     repaired_ = "the header of the index was damaged; written again from the identity";
-    auto file = co_await device_.open(index_name(), DiskOpen::existing, DiskCaching::buffered);
-    if (!file) co_return std::move(file).error();
-    const IndexSector sector = encode_identity(identity_);
-    Status status = co_await device_.write(*file, 0, sector);
-    CO_CHECK_OK(co_await device_.close(*file));
-    if (!status) co_return status;
+    CO_CHECK_OK(co_await write_index_header());
   }
+  const auto older = [](const Header& header) { return header.identity && header.identity->format_version < page_index_format_version; };
+  identity_.format_version = page_index_format_version;
+  // Its records are records of this version; a build that knows only the older one must refuse them from now on.
+  if (older(identity)) CO_CHECK_OK(co_await replace(identity_name(), identity_));
+  if (older(index)) CO_CHECK_OK(co_await write_index_header());
   co_return ok();
+}
+
+Task<> IndexFile::write_index_header() {
+  auto file = co_await device_.open(index_name(), DiskOpen::existing, DiskCaching::buffered);
+  if (!file) co_return std::move(file).error();
+  const IndexSector sector = encode_identity(identity_);
+  Status status = co_await device_.write(*file, 0, sector);
+  if (status) status = co_await device_.sync(*file);
+  Status closed = co_await device_.close(*file);
+  if (status) status = std::move(closed);
+  co_return status;
 }
 
 Task<> IndexFile::open(DeviceIdentity wanted, Unreadable unreadable) {

@@ -77,6 +77,8 @@ class IndexFile {
   Task<> replace(std::string name, DeviceIdentity identity);
   Task<> adopt(Header identity, Header index, DeviceIdentity wanted, Unreadable unreadable);
   Task<> start_empty(DeviceIdentity wanted);
+  // In place, before the records.
+  Task<> write_index_header();
   Task<> load_range(DiskFileId direct, std::uint64_t from, std::uint64_t to, std::function<void(std::uint32_t, const IndexRecord&)> sink,
                     LoadResult* result);
 

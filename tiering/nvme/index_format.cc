@@ -68,13 +68,14 @@ Result<DeviceIdentity> decode_identity(std::span<const std::byte> sector, std::s
   if (get<std::uint32_t>(sector, checksum_at) != crc32c(sector.first(checksum_at))) {
     return Error(Code::corrupt, file + " is damaged: its header does not match its checksum");
   }
-  if (version != page_index_format_version) {
+  if (version < oldest_page_index_format_version || version > page_index_format_version) {
     return Error(Code::version_mismatch,
                  file + " has format version " + std::to_string(version) + ", this build knows " + std::to_string(page_index_format_version) +
                      "; run the build that wrote it, or start the tier empty with if_unreadable = \"rebuild\" (only cached data is lost)");
   }
   if (get<std::uint32_t>(sector, 12) != index_record_bytes) return Error(Code::corrupt, file + " claims records of another size");
   DeviceIdentity identity;
+  identity.format_version = version;
   std::copy_n(sector.begin() + 16, identity.uuid.size(), identity.uuid.begin());
   identity.cluster_id = get<std::uint64_t>(sector, 32);
   identity.worker_id = get<std::uint64_t>(sector, 40);
@@ -95,6 +96,8 @@ void encode_record(const IndexRecord& record, const DeviceIdentity& device, std:
   put(into, 44, record.last_access);
   put<std::uint8_t>(into, 48, 1);
   put(into, 49, record.pinned);
+  put(into, 50, record.at_expiry);
+  put(into, 52, record.expires_s);
   put<std::uint32_t>(into, record_checksum_at, record_checksum(into, device, slot));
 }
 
@@ -109,6 +112,8 @@ RecordKind decode_record(std::span<const std::byte, index_record_bytes> bytes, c
   into.crc = get<std::uint32_t>(bytes, 40);
   into.last_access = get<std::uint32_t>(bytes, 44);
   into.pinned = get<std::uint8_t>(bytes, 49);
+  into.at_expiry = get<std::uint8_t>(bytes, 50);
+  into.expires_s = get<std::uint32_t>(bytes, 52);
   return RecordKind::valid;
 }
 

@@ -19,7 +19,9 @@
 namespace hearth {
 
 // Any change of the bytes is a new version, a new document, and new golden bytes.
-inline constexpr std::uint32_t page_index_format_version = 1;
+inline constexpr std::uint32_t page_index_format_version = 2;
+// Read as well, and rewritten as the present one: version 1 had no times to live.
+inline constexpr std::uint32_t oldest_page_index_format_version = 1;
 inline constexpr std::size_t index_header_bytes = 4096;
 inline constexpr std::size_t index_record_bytes = 64;
 
@@ -36,6 +38,7 @@ struct DeviceIdentity {
   std::uint64_t worker_id = 0;
   std::uint32_t max_page_bytes = 0;  // how far apart the entries of the checksum file lie
   std::int64_t created_ns = 0;       // wall clock, for people
+  std::uint32_t format_version = page_index_format_version;  // of the file it was read from; written as the present one
   bool operator==(const DeviceIdentity&) const = default;
 
   std::string uuid_text() const;     // 32 hex digits
@@ -56,6 +59,8 @@ struct IndexRecord {
   std::uint32_t crc = 0;           // CRC32C of the page
   std::uint32_t last_access = 0;   // seconds of the tier's life
   std::uint8_t pinned = 0;
+  std::uint8_t at_expiry = 0;      // of the block: 0 it has none, 1 free, 2 expire
+  std::uint32_t expires_s = 0;     // since 1970, UTC
   bool operator==(const IndexRecord&) const = default;
 };
 

@@ -29,7 +29,9 @@ IndexRecord sample_record() {
                      .page_size_bytes = 1U << 20,
                      .crc = 0xCAFEBABE,
                      .last_access = 86'400,
-                     .pinned = 1};
+                     .pinned = 1,
+                     .at_expiry = 2,
+                     .expires_s = 1'800'000'000};
 }
 
 std::string hex(std::span<const std::byte> bytes) {
@@ -55,16 +57,16 @@ RecordBytes encoded(const IndexRecord& record, std::uint32_t slot) {
 TEST(PageIndexFormat, HeaderKeepsItsGoldenBytes) {
   const IndexSector sector = encode_identity(sample_identity());
   EXPECT_EQ(hex(std::span(sector).first(64)),
-            "4845415254485049" "01000000" "40000000" "0102030405060708090a0b0c0d0e0f10"
+            "4845415254485049" "02000000" "40000000" "0102030405060708090a0b0c0d0e0f10"
             "8877665544332211" "00ffeeddccbbaa99" "00001000" "00000000" "00002a36fe9c9717") << bump;
-  EXPECT_EQ(hex(std::span(sector).last(4)), "ba69834a") << bump;
+  EXPECT_EQ(hex(std::span(sector).last(4)), "ae3235df") << bump;
   for (std::size_t at = 64; at < sector.size() - 4; ++at) ASSERT_EQ(sector[at], std::byte{0}) << bump;
 }
 
 TEST(PageIndexFormat, RecordKeepsItsGoldenBytes) {
   EXPECT_EQ(hex(encoded(sample_record(), 7)),
             "efcdab8967452301" "1032547698badcfe" "0000004000000000" "c0c62d0000000000" "02000000" "00001000" "bebafeca" "80510100"
-            "01" "01" "00000000000000000000" "47f7135a") << bump;
+            "01" "01" "02" "00" "00d2496b" "00000000" "3590482a") << bump;
 }
 
 TEST(PageIndexFormat, HeaderReadsBack) {
@@ -100,6 +102,29 @@ TEST(PageIndexFormat, ARecordIsWorthNothingInAnotherPlaceOrOnAnotherDevice) {
   EXPECT_EQ(decode_record(bytes, other, 7, back), RecordKind::damaged);
 }
 
+TEST(PageIndexFormat, VersionOneIsReadAndHadNoTimesToLive) {
+  IndexSector sector = encode_identity(sample_identity());
+  sector[8] = std::byte{1};
+  const std::uint32_t crc = crc32c(std::span<const std::byte>(sector).first(index_header_bytes - 4));
+  for (unsigned i = 0; i < 4; ++i) sector[index_header_bytes - 4 + i] = static_cast<std::byte>(crc >> (8 * i));
+  const auto back = decode_identity(sector, "the index");
+  ASSERT_TRUE(back) << back.error().to_string();
+  EXPECT_EQ(back->format_version, 1U);
+  EXPECT_EQ(back->uuid, sample_identity().uuid);
+  EXPECT_EQ(encode_identity(*back), encode_identity(sample_identity())) << "written as the present version";
+  // The golden record of version 1.
+  constexpr std::string_view golden = "efcdab89674523011032547698badcfe0000004000000000c0c62d00000000000200000000001000bebafeca80510100"
+                                      "01010000000000000000000047f7135a";
+  RecordBytes bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(std::stoul(std::string(golden.substr(2 * i, 2)), nullptr, 16));
+  IndexRecord record;
+  ASSERT_EQ(decode_record(bytes, sample_identity(), 7, record), RecordKind::valid);
+  IndexRecord expected = sample_record();
+  expected.at_expiry = 0;
+  expected.expires_s = 0;
+  EXPECT_EQ(record, expected);
+}
+
 TEST(PageIndexFormat, AHoleInTheIndexIsAnEmptyRecord) {
   IndexRecord back;
   EXPECT_EQ(decode_record(RecordBytes{}, sample_identity(), 7, back), RecordKind::empty);
@@ -117,12 +142,12 @@ TEST(PageIndexFormat, EveryFlippedBitOfTheHeaderIsNoticed) {
 TEST(PageIndexFormat, AnUnknownVersionIsRefusedWithBothVersionsAndTheWayOut) {
   IndexSector sector = encode_identity(sample_identity());
   sector[8] = std::byte{9};
-  EXPECT_EQ(decode_identity(sector, "disk0/index").code(), Code::corrupt) << "with the checksum of version 1: damage";
+  EXPECT_EQ(decode_identity(sector, "disk0/index").code(), Code::corrupt) << "with the checksum of another version: damage";
   const std::uint32_t crc = crc32c(std::span<const std::byte>(sector).first(index_header_bytes - 4));
   for (unsigned i = 0; i < 4; ++i) sector[index_header_bytes - 4 + i] = static_cast<std::byte>(crc >> (8 * i));
   const auto back = decode_identity(sector, "disk0/index");
   ASSERT_EQ(back.code(), Code::version_mismatch);
-  EXPECT_NE(back.error().message().find("disk0/index has format version 9, this build knows 1"), std::string::npos);
+  EXPECT_NE(back.error().message().find("disk0/index has format version 9, this build knows 2"), std::string::npos);
   EXPECT_NE(back.error().message().find("rebuild"), std::string::npos);
 }
 

@@ -51,6 +51,7 @@ class SharingDisk final : public Disk {
   Task<> sync_directory() override { return disk_->sync_directory(); }
   Task<std::vector<DiskEntry>> list(std::string after, std::size_t limit) override { return disk_->list(std::move(after), limit); }
   Task<DiskSpace> space() override { return disk_->space(); }
+  Task<> check_place() override { return disk_->check_place(); }
   Task<> shut_down() override { return disk_->shut_down(); }
 
   std::uint64_t reads = 0;

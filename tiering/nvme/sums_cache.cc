@@ -3,39 +3,52 @@
 #include <algorithm>
 
 namespace hearth {
+namespace {
+
+// Of the entries, the younger part in which a use moves nothing.
+constexpr std::uint64_t young_part = 8;
+
+}  // namespace
 
 void SumsCache::put(PageSlot slot, std::vector<std::uint32_t> sums, Written written) {
   drop(slot);
-  order_.push_back(Entry{slot, written, std::move(sums)});
-  where_[slot] = std::prev(order_.end());
-  used_bytes_ += cost(order_.back());
+  Entry& entry = entries_[slot];
+  entry.slot = slot;
+  entry.written = written;
+  entry.sums = std::move(sums);
+  link_youngest(entry);
+  used_bytes_ += cost(entry);
   unwritten_ += written == Written::no;
-  while (used_bytes_ > capacity_bytes_ && !order_.empty()) erase(order_.begin());
+  while (used_bytes_ > capacity_bytes_ && oldest_ != nullptr) erase(*oldest_);
 }
 
 std::span<const std::uint32_t> SumsCache::get(PageSlot slot) {
-  const auto found = where_.find(slot);
-  if (found == where_.end()) return {};
-  order_.splice(order_.end(), order_, found->second);
-  return found->second->sums;
+  const auto found = entries_.find(slot);
+  if (found == entries_.end()) return {};
+  Entry& entry = found->second;
+  if (placements_ - entry.placed > entries_.size() / young_part) {
+    unlink(entry);
+    link_youngest(entry);
+  }
+  return entry.sums;
 }
 
 void SumsCache::drop(PageSlot slot) {
-  const auto found = where_.find(slot);
-  if (found != where_.end()) erase(found->second);
+  const auto found = entries_.find(slot);
+  if (found != entries_.end()) erase(found->second);
 }
 
 void SumsCache::clear() {
-  order_.clear();
-  where_.clear();
+  entries_.clear();
+  oldest_ = youngest_ = nullptr;
   used_bytes_ = 0;
   unwritten_ = 0;
 }
 
 std::vector<PageSlot> SumsCache::take_unwritten(std::size_t limit) {
   std::vector<PageSlot> slots;
-  // The newest are the likely ones: they stand at the end.
-  for (auto entry = order_.rbegin(); entry != order_.rend() && slots.size() < limit && unwritten_ > 0; ++entry) {
+  // The newest are the likely ones.
+  for (Entry* entry = youngest_; entry != nullptr && slots.size() < limit && unwritten_ > 0; entry = entry->older) {
     if (entry->written == Written::yes) continue;
     entry->written = Written::yes;
     --unwritten_;
@@ -46,17 +59,31 @@ std::vector<PageSlot> SumsCache::take_unwritten(std::size_t limit) {
 }
 
 void SumsCache::unwritten_again(PageSlot slot) {
-  const auto found = where_.find(slot);
-  if (found == where_.end() || found->second->written == Written::no) return;
-  found->second->written = Written::no;
+  const auto found = entries_.find(slot);
+  if (found == entries_.end() || found->second.written == Written::no) return;
+  found->second.written = Written::no;
   ++unwritten_;
 }
 
-void SumsCache::erase(Order::iterator entry) {
-  used_bytes_ -= cost(*entry);
-  unwritten_ -= entry->written == Written::no;
-  where_.erase(entry->slot);
-  order_.erase(entry);
+void SumsCache::link_youngest(Entry& entry) {
+  entry.older = youngest_;
+  entry.newer = nullptr;
+  (youngest_ == nullptr ? oldest_ : youngest_->newer) = &entry;
+  youngest_ = &entry;
+  entry.placed = ++placements_;
+}
+
+void SumsCache::unlink(Entry& entry) {
+  (entry.older == nullptr ? oldest_ : entry.older->newer) = entry.newer;
+  (entry.newer == nullptr ? youngest_ : entry.newer->older) = entry.older;
+}
+
+void SumsCache::erase(Entry& entry) {
+  used_bytes_ -= cost(entry);
+  unwritten_ -= entry.written == Written::no;
+  unlink(entry);
+  const PageSlot slot = entry.slot;
+  entries_.erase(slot);
 }
 
 }  // namespace hearth

@@ -8,7 +8,6 @@
 #include "tiering/nvme/page_map.h"
 
 #include <cstdint>
-#include <list>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -34,21 +33,28 @@ class SumsCache {
   std::uint64_t memory_bytes() const { return used_bytes_; }
 
  private:
-  // A list node, a hash node and two allocations' overhead.
+  // A hash node with its entry, and two allocations' overhead.
   static constexpr std::uint64_t overhead_bytes = 160;
+  // In the order of their uses, roughly: one that is young already does not move for a use.
   struct Entry {
+    Entry* older = nullptr;
+    Entry* newer = nullptr;
+    std::uint64_t placed = 0;  // when it came to the young end, in placements
     PageSlot slot = 0;
     Written written = Written::yes;
     std::vector<std::uint32_t> sums;
   };
-  using Order = std::list<Entry>;  // coldest first
 
   static std::uint64_t cost(const Entry& entry) { return entry.sums.capacity() * sizeof(std::uint32_t) + overhead_bytes; }
-  void erase(Order::iterator entry);
+  void link_youngest(Entry& entry);
+  void unlink(Entry& entry);
+  void erase(Entry& entry);
 
   const std::uint64_t capacity_bytes_;
-  Order order_;
-  std::unordered_map<PageSlot, Order::iterator> where_;
+  std::unordered_map<PageSlot, Entry> entries_;  // whose places in memory stay
+  Entry* oldest_ = nullptr;
+  Entry* youngest_ = nullptr;
+  std::uint64_t placements_ = 0;
   std::uint64_t used_bytes_ = 0;
   std::size_t unwritten_ = 0;
 };

@@ -38,8 +38,8 @@ std::uint64_t DiskTierImpl::evict(std::uint64_t bytes) {
 void DiskTierImpl::evict_to_watermark() {
   const std::uint64_t staying = budget_.total() - budget_.leaving;
   const auto limit = static_cast<double>(budget_.limit());
-  if (static_cast<double>(staying) <= options_.high_watermark * limit) return;
-  const auto low = static_cast<std::uint64_t>(options_.low_watermark * limit);
+  if (static_cast<double>(staying) <= high_watermark_ * limit) return;
+  const auto low = static_cast<std::uint64_t>(low_watermark_ * limit);
   if (staying > low) evict(staying - low);
 }
 
@@ -112,9 +112,11 @@ Task<> DiskTierImpl::unlink(BlockSlot at) {
   }
   Status removed = co_await device_.remove(block_file_name(shape.id));
   if (!removed && removed.code() != Code::not_found) {
-    if (stuck_blocks_.insert(at).second) {
-      pages_.for_each_page(at, [this](PageSlot slot) { stuck_bytes_ += charge_of(slot); });
-    }
+    std::uint64_t billed = 0;
+    pages_.for_each_page(at, [&](PageSlot slot) { billed += charge_of(slot); });
+    const auto allocated = allocated_unused_.find(at);
+    if (allocated != allocated_unused_.end()) billed += allocated->second;
+    note_stuck(stuck_blocks_, at, billed);
     room_changed();
     co_return ok();  // the health knows; tried again when the device is well
   }
@@ -135,7 +137,7 @@ Task<> DiskTierImpl::unlink(BlockSlot at) {
     bytes += allocated->second;
     allocated_unused_.erase(allocated);
   }
-  pages_.remove_block(at);
+  forget_block(at);
   TierBudget::move(budget_.leaving, budget_.orphaned, bytes);
   const bool held = files_.detach(shape.id, bytes);
   if (!held) TierBudget::uncharge(budget_.orphaned, bytes);
@@ -154,6 +156,7 @@ void DiskTierImpl::uncharge_allocated(BlockSlot at) {
 void DiskTierImpl::start_trim(BlockSlot at) {
   BlockEntry& block = pages_.block(at);
   if (block.cleaning || block.doomed) return;
+  unstick(trim_again_, at);
   if (block.pages == 0) {
     doom(at, Removal::dropped);
     return;
@@ -189,12 +192,26 @@ Task<> DiskTierImpl::trim(BlockSlot at) {
   pages_.block(at).cleaning = 0;
   if (pages_.block(at).doomed) co_return ok();  // goes with its file, which waits for this
   if (!status && status.code() != Code::not_found) {
-    trim_again_.insert(at);
+    const auto allocated = allocated_unused_.find(at);
+    note_stuck(trim_again_, at, allocated == allocated_unused_.end() ? 0 : allocated->second);
+    room_changed();
     co_return ok();
   }
   uncharge_allocated(at);
   if (pages_.block(at).pages == 0 && !whole_.contains(at)) doom(at, Removal::dropped);
   co_return ok();
+}
+
+// Once a block and place: what is noted is what is taken back, however its pages change meanwhile.
+void DiskTierImpl::note_stuck(std::map<BlockSlot, std::uint64_t>& where, BlockSlot at, std::uint64_t bytes) {
+  if (where.emplace(at, bytes).second) stuck_bytes_ += bytes;
+}
+
+void DiskTierImpl::unstick(std::map<BlockSlot, std::uint64_t>& where, BlockSlot at) {
+  const auto found = where.find(at);
+  if (found == where.end()) return;
+  stuck_bytes_ -= found->second;
+  where.erase(found);
 }
 
 // What could not be given back while the device was ill.
@@ -204,12 +221,13 @@ void DiskTierImpl::retry_stuck() {
     const Status spawned = tasks_.spawn(give_back(block, slots), "evict_cache_pages");
     if (!spawned) return;
   }
-  for (const BlockSlot block : std::exchange(stuck_blocks_, {})) {
-    pages_.for_each_page(block, [this](PageSlot slot) { stuck_bytes_ -= charge_of(slot); });
+  for (const auto& [block, billed] : std::exchange(stuck_blocks_, {})) {
+    stuck_bytes_ -= billed;
     const Status spawned = tasks_.spawn(unlink(block), "unlink_cache_file");
     if (!spawned) return;
   }
-  for (const BlockSlot block : std::exchange(trim_again_, {})) {
+  for (const auto& [block, billed] : std::exchange(trim_again_, {})) {
+    stuck_bytes_ -= billed;
     if (pages_.block_in_use(block)) start_trim(block);
   }
 }

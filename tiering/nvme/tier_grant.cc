@@ -4,6 +4,7 @@
 #include "tiering/nvme/sector_sums.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <utility>
 
@@ -11,6 +12,8 @@ namespace hearth {
 namespace {
 
 constexpr std::uint64_t lease_bit = 1ULL << 63;
+// Of all tiers of the process: a lease of a device that was replaced is no lease of its successor.
+std::atomic<std::uint64_t> next_lease{1};
 
 }  // namespace
 
@@ -56,7 +59,7 @@ Task<BlockGrant> DiskTierImpl::grant_now(BlockRef ref, Deadline deadline) {
     if (!file->detached) end_lease(shape.id);
     co_return std::move(fd).error();
   }
-  const std::uint64_t number = lease_bit | next_lease_++;
+  const std::uint64_t number = lease_bit | next_lease.fetch_add(1, std::memory_order_relaxed);
   Lease lease;
   lease.block = shape.id;
   lease.file = std::move(file);

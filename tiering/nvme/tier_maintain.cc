@@ -48,6 +48,8 @@ void DiskTierImpl::step() {
   calls_.expire(now);
   health_changed();
   if (room_.has_waiters()) room_.notify_all();  // to look at their deadlines
+  // Not by the probe, which may hang with the device.
+  if (!placing_ && now - placed_at_ >= look_interval) background(&placing_, look_at_place(), "look_at_cache_directory");
   if (!device_.health().readable()) {
     if (!probing_ && device_.health().probe_due(now)) background(&probing_, probe(), "probe_cache_device");
     return;
@@ -139,10 +141,25 @@ void DiskTierImpl::health_changed() {
   files_.close_idle();
 }
 
-// Is it our directory, and does it take and give bytes?
 Task<> DiskTierImpl::probe() {
   const TimePoint began = clock_.now();
-  Status status = co_await index_.check_identity();
+  Status status = co_await try_device();
+  if (status.code() == Code::no_space) status = ok();  // full is not ill
+  if (status) replaced_ = false;
+  const Duration took = clock_.now() - began;
+  device_.health().probed(status.code(), took / 4, clock_.now());
+  probing_ = false;
+  health_changed();
+  co_return ok();
+}
+
+// Is it our directory, in its place, and does it take and give bytes?
+Task<> DiskTierImpl::try_device() {
+  Status status = co_await device_.disk().check_place();
+  note_place(status);
+  if (!status) co_return status;
+  status = co_await index_.check_identity();
+  if (!status) note_place(status);
   const std::string probe_name(probe_file_name);
   std::optional<DiskFileId> file;
   if (status) {
@@ -162,12 +179,23 @@ Task<> DiskTierImpl::probe() {
     Status closed = co_await device_.disk().close(*file);
     if (status) status = std::move(closed);
   }
-  if (status.code() == Code::no_space) status = ok();  // full is not ill
-  const Duration took = clock_.now() - began;
-  device_.health().probed(status.code(), took / 4, clock_.now());
-  probing_ = false;
+  co_return status;
+}
+
+// Whether the directory is in its place; of one that is not, nothing is believed and nothing is written to it.
+Task<> DiskTierImpl::look_at_place() {
+  placed_at_ = clock_.now();
+  Status found = co_await device_.disk().check_place();
+  note_place(found);
+  placing_ = false;
   health_changed();
   co_return ok();
+}
+
+void DiskTierImpl::note_place(const Status& found) {
+  if (found || (found.code() != Code::stale && found.code() != Code::unavailable)) return;  // no answer to the question
+  replaced_ = found.code() == Code::stale;
+  device_.health().lost(found.error().message(), clock_.now());
 }
 
 // Free space and identity, now and then: a full file system or a foreign directory is better met here than by a read.
@@ -182,7 +210,7 @@ Task<> DiskTierImpl::look_at_device() {
     if (possible > budget_.limit() + budget_.capacity() / 64) budget_.set_limit(possible - budget_.capacity() / 128);
   }
   Status ours = co_await index_.check_identity();
-  if (!ours && (ours.code() == Code::stale || ours.code() == Code::unavailable)) device_.health().lost(ours.error().message(), clock_.now());
+  if (!ours) note_place(ours);
   looking_ = false;
   health_changed();
   co_return ok();
@@ -214,17 +242,22 @@ Task<> expire_at(Clock& clock, TimePoint when, CallWatch& calls) {
 
 }  // namespace
 
-// With what is given up at the deadline still in flight the tier can not be destroyed yet: call it again.
 Task<> DiskTierImpl::shut_down(Deadline deadline) {
   closed_ = true;
   ticker_.cancel();
   TaskGroup alarm(ticker_.executor(), clock_);
   if (!deadline.is_never()) CO_CHECK_OK(alarm.spawn(expire_at(clock_, deadline.when(), calls_), "shut_down_alarm"));
-  Status drained = co_await calls_.drain(clock_, deadline);
+  Status ended = co_await calls_.drain(clock_, deadline);
+  if (ended) ended = co_await calls_.run(finish(deadline), deadline);
   alarm.cancel();
   CO_CHECK_OK(co_await alarm.join());
   CO_CHECK_OK(co_await ticker_.drain(deadline));
-  if (!drained) co_return drained;
+  co_return ended;
+}
+
+// A call of its own: the device may hang in each of its steps, and then whoever shuts down waits for it no longer than he said. May
+// run again after that one, and finds done what it did.
+Task<> DiskTierImpl::finish(Deadline deadline) {
   leases_.clear();
   std::vector<BlockId> loading;
   for (const auto& [block, load] : whole_) loading.push_back(pages_.block(block).id);

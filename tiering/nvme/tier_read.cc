@@ -15,12 +15,12 @@ namespace {
 class ReaderMark {
  public:
   ReaderMark(std::shared_ptr<TierFile> file, std::uint32_t page, Signal& quiet) : file_(std::move(file)), page_(page), quiet_(quiet) {
-    ++file_->readers[page_];
+    file_->readers.add(page_);
   }
   ReaderMark(const ReaderMark&) = delete;
   ReaderMark& operator=(const ReaderMark&) = delete;
   ~ReaderMark() {
-    if (--file_->readers[page_] == 0) file_->readers.erase(page_);
+    file_->readers.remove(page_);
     if (quiet_.has_waiters()) quiet_.notify_all();
   }
 
@@ -29,6 +29,13 @@ class ReaderMark {
   std::uint32_t page_;
   Signal& quiet_;
 };
+
+// The device wrote it past the caches; of a short read the checksum would wait for line after line.
+constexpr std::size_t prefetched_bytes = 16U << 10;
+constexpr std::size_t cache_line_bytes = 64;
+void prefetch(std::span<const std::byte> bytes) {
+  for (std::size_t at = 0; at < bytes.size(); at += cache_line_bytes) __builtin_prefetch(bytes.data() + at);
+}
 
 // Counts a call while it lasts, also when its caller left.
 class InFlightCount {
@@ -118,6 +125,7 @@ Task<DiskTierImpl::Fetched> DiskTierImpl::fetch(BlockShape shape, std::uint32_t 
     ++totals_.read_errors;
     co_return std::move(read).error();
   }
+  prefetch(into.first(std::min<std::size_t>(into.size(), prefetched_bytes)));
   fetched.sums = compute_sector_sums(into.first(fetched.valid_bytes));
   bool right = read.has_value();
   if (right && whole) right = fold_sector_sums(fetched.sums, page_length) == crc;

@@ -46,6 +46,11 @@ Task<> DiskTierImpl::recover() {
     pages_.page(slot).crc = record.crc;
     pages_.page(slot).last_access = record.last_access;
     if (record.pinned) pages_.block(*at).pinned = 1;
+    if (record.at_expiry == 1 || record.at_expiry == 2) {
+      const BlockExpiry expiry{WallTime(std::chrono::seconds(record.expires_s)), static_cast<BlockExpiry::Then>(record.at_expiry)};
+      const auto [known, inserted] = expiries_.try_emplace(record.block, expiry);
+      if (!inserted && expiry.at < known->second.at) known->second = expiry;  // a record from before it was changed
+    }
     pages_.block(*at).unseen = 1;
     latest = std::max(latest, record.last_access);
   };
@@ -83,7 +88,7 @@ void DiskTierImpl::adopt_pages() {
       needed -= charge;
       mark_dirty(slot);
       pages_.remove(slot);
-      if (pages_.block(at).pages == 0) pages_.remove_block(at);
+      if (pages_.block(at).pages == 0) forget_block(at);
       continue;
     }
     budget_.charge(budget_.resident, charge);

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -85,11 +86,12 @@ void DiskTierImpl::doom(BlockSlot at, Removal why) {
   block.doomed = 1;
   if (block.leases > 0) leased_bytes_ -= block.shape().charge();
   end_whole(block.id);
+  unstick(trim_again_, at);  // goes with the file
   pages_.for_each_page(at, [this, why](PageSlot slot) {
     if (pages_.page(slot).state() == PageState::resident) begin_leaving(slot, why);
   });
   const Status spawned = tasks_.spawn(unlink(at), "unlink_cache_file");
-  if (!spawned) stuck_blocks_.insert(at);  // shutting down: its records are cleared, the next start removes the file
+  if (!spawned) stuck_blocks_.emplace(at, 0);  // shutting down: its records are cleared, the next start removes the file
 }
 
 void DiskTierImpl::drop_bad(const BlockId& id, std::uint32_t page, PageSlot slot) {
@@ -155,6 +157,50 @@ void DiskTierImpl::pin(const BlockId& id, Pinned pinned) {
     pinned_bytes_ += pinned == Pinned::yes ? charge_of(slot) : std::uint64_t{0} - charge_of(slot);
     mark_dirty(slot);
   });
+}
+
+void DiskTierImpl::set_expiry(const BlockId& id, std::optional<BlockExpiry> expiry) {
+  const auto found = expiries_.find(id);
+  if (expiry) {
+    // As the index keeps it; never sooner than it was said.
+    expiry->at = std::chrono::ceil<std::chrono::seconds>(expiry->at);
+    if (found != expiries_.end() && found->second == *expiry) return;
+    expiries_[id] = *expiry;
+  } else {
+    if (found == expiries_.end()) return;
+    expiries_.erase(found);
+  }
+  const std::optional<BlockSlot> at = pages_.find_block(id);
+  if (!at || pages_.block(*at).doomed) return;
+  pages_.for_each_page(*at, [this](PageSlot slot) {
+    if (pages_.page(slot).state() == PageState::resident) mark_dirty(slot);
+  });
+}
+
+std::vector<std::pair<BlockId, BlockExpiry>> DiskTierImpl::expiries() const { return {expiries_.begin(), expiries_.end()}; }
+
+// By last access, as after a restart: what one class knows beyond that is nothing to another.
+void DiskTierImpl::set_eviction(std::unique_ptr<EvictionPolicy> policy) {
+  std::vector<std::uint64_t> order;
+  for (PageSlot slot = 0; slot < pages_.slot_end(); ++slot) {
+    if (!pages_.page(slot).in_policy) continue;
+    order.push_back(std::uint64_t{pages_.page(slot).last_access} << 32 | slot);
+    pages_.page(slot).in_policy = 0;
+  }
+  std::sort(order.begin(), order.end());
+  policy_ = std::move(policy);
+  for (const std::uint64_t entry : order) enter_policy(static_cast<PageSlot>(entry));
+}
+
+void DiskTierImpl::set_watermarks(double low, double high) {
+  assert(low >= 0 && low <= high && high <= 1);
+  low_watermark_ = low;
+  high_watermark_ = high;
+}
+
+void DiskTierImpl::forget_block(BlockSlot at) {
+  if (!expiries_.empty()) expiries_.erase(pages_.block(at).id);
+  pages_.remove_block(at);
 }
 
 void DiskTierImpl::room_changed() {

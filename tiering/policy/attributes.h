@@ -122,7 +122,7 @@ struct Attributes {
     v.field("replicas", replicas, {.help = "Workers that should hold a copy of data that is read often.", .min = 1, .max = 16});
     v.text("prefetch", prefetch,
            {"prefetch", "none, whole-file, window SIZE, footer SIZE", parse_prefetch, to_text},
-           {.help = "What is fetched unasked: nothing, the whole file at its first read, SIZE ahead of a sequential reader, or the last SIZE of the file at its first read."});
+           {.help = "What is fetched unasked, of pages whose `admission` is `always`: nothing, the whole file at its first read, SIZE ahead of a sequential reader, or the last SIZE of the file at its first read. What nobody asked for takes free room only; a file longer than half of the tier is not fetched whole."});
     v.choice("write_mode", write_mode,
              {{"through", WriteMode::through}, {"back", WriteMode::back}, {"around", WriteMode::around}, {"scratch", WriteMode::scratch}},
              {.help = "Where a write is acknowledged: by the under-store (and cached), by workers' storage, by the under-store (and not cached), or in memory only."});

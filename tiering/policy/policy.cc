@@ -104,6 +104,25 @@ Decision Policy::decide(const Subject& subject) const {
   return decision;
 }
 
+std::vector<std::string> Policy::user_names() const {
+  std::vector<std::string> names;
+  for (const Rule& rule : body_->rules) names.insert(names.end(), rule.when.users.begin(), rule.when.users.end());
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+Policy Policy::with_users(std::span<const UserId> users) const {
+  if (users.empty()) return *this;
+  auto body = std::make_shared<Body>(*body_);
+  for (Rule& rule : body->rules) {
+    for (const UserId& user : users) {
+      if (has(rule.when.users, user.name)) rule.when.uids.push_back(user.uid);
+    }
+  }
+  return Policy(std::move(body));
+}
+
 std::span<const RuleName> Policy::rules() const { return body_->names; }
 std::span<const Quota> Policy::quotas() const { return body_->quotas; }
 const TierSettings& Policy::memory() const { return body_->memory; }

@@ -40,7 +40,7 @@ struct Subject {
   std::string_view path;  // absolute, in the namespace
   std::uint64_t length_bytes = 0;
   std::uint32_t uid = 0;
-  std::string_view user{};    // name of the owner, where it is known
+  std::string_view user{};    // name of the owner, where nobody resolved the names of the policy (Policy::with_users)
   std::string_view tenant{};  // of the reader, where it is known
   Pattern pattern = Pattern::any;  // any: not known yet
   struct Range {
@@ -83,6 +83,12 @@ struct RuleName {
   std::uint32_t line = 0;
 };
 
+// Whom a name in `owner` means.
+struct UserId {
+  std::string name;
+  std::uint32_t uid = 0;
+};
+
 class Policy {
  public:
   struct Body;
@@ -91,6 +97,11 @@ class Policy {
 
   // About a microsecond for 50 rules; allocates nothing.
   Decision decide(const Subject& subject) const;
+
+  // The names of owners in the rules, each once: to be resolved in one place, so that every process decides alike.
+  std::vector<std::string> user_names() const;
+  // The same policy, in which these names mean these users. A name that nobody resolved matches Subject::user only.
+  Policy with_users(std::span<const UserId> users) const;
 
   std::span<const RuleName> rules() const;
   std::span<const Quota> quotas() const;

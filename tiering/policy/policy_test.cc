@@ -140,6 +140,20 @@ pattern = "sequential")"));
   EXPECT_FALSE(with([](Subject& s) { s.pattern = Pattern::any; })) << "not known yet is not sequential";
 }
 
+TEST(Policy, NamesOfOwnersMeanWhomTheyAreSaidToMean) {
+  const Policy policy = parsed(rule_with(R"(owner = ["alice", "7", "bob"])") + "[[rule]]\nname = \"s\"\nowner = \"alice\"\nttl = \"1d\"\n");
+  EXPECT_EQ(policy.user_names(), (std::vector<std::string>{"alice", "bob"}));
+  EXPECT_FALSE(takes(policy, {.path = "/a", .uid = 1001})) << "nobody said who alice is";
+  const std::vector<UserId> users{{.name = "alice", .uid = 1001}, {.name = "carol", .uid = 1003}};
+  const Policy known = policy.with_users(users);
+  EXPECT_TRUE(takes(known, {.path = "/a", .uid = 1001}));
+  EXPECT_TRUE(takes(known, {.path = "/a", .uid = 7}));
+  EXPECT_FALSE(takes(known, {.path = "/a", .uid = 1003}));
+  EXPECT_TRUE(takes(known, {.path = "/a", .uid = 5, .user = "bob"})) << "nobody said who bob is, and somebody knows the name";
+  EXPECT_EQ(known.decide({.path = "/a", .uid = 1001}).source(Attribute::ttl).rule, "s");
+  EXPECT_FALSE(takes(policy, {.path = "/a", .uid = 1001})) << "the other copy is as it was";
+}
+
 TEST(Policy, ByteRangesTakeThePagesThatTouchThem) {
   const Policy policy = parsed(rule_with("first_bytes = \"10B\"\nlast_bytes = \"100B\""));
   const auto page = [&](std::uint64_t offset, std::uint64_t length) {

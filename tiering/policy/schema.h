@@ -61,11 +61,11 @@ struct Match {
     v.field("suffix", suffix, {.help = "Endings of the name, such as `.parquet`; one must match."});
     v.field("min_size", min_size, {.help = "The file has at least this length."});
     v.field("max_size", max_size, {.help = "The file has at most this length."});
-    v.field("owner", owner, {.help = "Owners of the file: user ids as text, or names as the deciding process knows them."});
-    v.field("tenant", tenant, {.help = "Tenants of the reader."});
+    v.field("owner", owner, {.help = "Owners of the file: user ids as text, or names of the master's host, looked up when a worker fetches the policy."});
+    v.field("tenant", tenant, {.help = "Tenants of the reader, as its client declares itself: `--tenant`, `HEARTH_TENANT`, `mount.tenant`, `ClientOptions::tenant`."});
     v.choice("pattern", pattern,
              {{"any", Pattern::any}, {"sequential", Pattern::sequential}, {"random", Pattern::random}, {"whole-file", Pattern::whole_file}},
-             {.help = "How the file is being read. Before that is known, only `any` matches."});
+             {.help = "How its reader goes through the file (one of its blocks, where it has several): `sequential` two reads or more in a row, `whole-file` from its first byte on for half of it or more, `random` otherwise. At the first read this is not known, and only `any` matches."});
     v.field("first_bytes", first_bytes, {.help = "Only pages that touch the first so many bytes of the file."});
     v.field("last_bytes", last_bytes, {.help = "Only pages that touch the last so many bytes, such as the footer of a Parquet file."});
   }

@@ -2,6 +2,7 @@
 
 #include "understore/guard/guard_core.h"
 #include "understore/guard/hedged_read.h"
+#include "understore/store_upkeep.h"
 
 #include <functional>
 #include <utility>
@@ -19,7 +20,7 @@ Status status_of(const Result<T>& answer) {
   return answer ? ok() : Status(answer.error());
 }
 
-class Guarded final : public GuardedStore, public std::enable_shared_from_this<Guarded> {
+class Guarded final : public GuardedStore, public StoreUpkeep, public std::enable_shared_from_this<Guarded> {
  public:
   Guarded(std::shared_ptr<UnderStore> store, GuardOptions options, Clock& clock, std::uint64_t seed)
       : store_(std::move(store)), core_(std::string(store_->uri()), options, clock, seed),
@@ -80,6 +81,10 @@ class Guarded final : public GuardedStore, public std::enable_shared_from_this<G
     Call<ObjectInfo> call = [this, path, mode](Deadline until) { return store_->make_directory(path, mode, until); };
     return ask<ObjectInfo>(StoreOp::make_directory, Repeatable::when_refused, std::move(path), std::move(call), deadline);
   }
+  Task<std::uint64_t> sweep(Deadline deadline) override {
+    Call<std::uint64_t> call = [this](Deadline until) { return sweep_once(dynamic_cast<StoreUpkeep*>(store_.get()), until); };
+    return ask<std::uint64_t>(StoreOp::sweep, Repeatable::when_refused, std::string(), std::move(call), deadline);
+  }
 
  private:
   template <class T>
@@ -103,6 +108,11 @@ class Guarded final : public GuardedStore, public std::enable_shared_from_this<G
     const std::unique_ptr<Listing> listing_;
     const Repeatable repeatable_;  // after a failure that lost entries, the next answer could pass for the end
   };
+
+  static Task<std::uint64_t> sweep_once(StoreUpkeep* store, Deadline deadline) {
+    if (store == nullptr) co_return std::uint64_t{0};
+    co_return co_await store->sweep(deadline);
+  }
 
   template <class T>
   Task<T> ask(StoreOp op, Repeatable repeatable, std::string path, Call<T> call, Deadline deadline) {

@@ -144,7 +144,10 @@ DoubleOutcome<bool> DoubleTree::rename_over(const std::string& from, const std::
 }
 
 DoubleOutcome<bool> DoubleTree::rename_plain(const std::string& from, const std::string& to) {
-  if (place_of(to).node) return {.value = false, .exception = {}};
+  const Place target = place_of(to);
+  // Story: as the real one does, which put a file into the directory that a writer meant to be a file.
+  if (target.node && target.node->is_directory) return rename_plain(from, to + from.substr(from.rfind('/')));
+  if (target.node) return {.value = false, .exception = {}};
   const auto done = rename_over(from, to);
   return {.value = done.value.has_value(), .exception = {}};
 }

@@ -1,6 +1,7 @@
 #include "understore/hdfs/hdfs_store.h"
 
 #include "common/rng.h"
+#include "understore/access_probe.h"
 #include "understore/hdfs/hdfs_options.h"
 #include "understore/hdfs/url_text.h"
 #include "understore/hdfs/webhdfs_client.h"
@@ -118,7 +119,7 @@ class HdfsListing final : public Listing {
   std::string last_;
 };
 
-class HdfsStore final : public UnderStore {
+class HdfsStore final : public UnderStore, public AccessProbe {
  public:
   explicit HdfsStore(SharedHandle shared) : uri_(shared->client.options().uri), shared_(std::move(shared)) {}
 
@@ -134,6 +135,12 @@ class HdfsStore final : public UnderStore {
   Task<> remove(std::string path, Deadline deadline) override;
   Task<> rename(std::string from, std::string to, Deadline deadline) override;
   Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) override;
+
+  std::string endpoint() const override { return client().options().scheme + "://" + client().options().namenodes.front(); }
+  std::vector<std::string> dialled() const override { return client().dialled(); }
+  std::string_view endpoint_option() const override { return "http_address"; }
+  Task<> greet(Deadline deadline) override { return client().greet(deadline); }
+  Task<std::string> find_credentials(Deadline) override { return client().find_login(); }
 
  private:
   WebHdfsClient& client() const { return shared_->client; }
@@ -226,6 +233,9 @@ Task<ObjectInfo> HdfsStore::write(std::string path, std::string content, Deadlin
   CO_CHECK_OK(check_name(path));
   if (path.empty()) co_return Error(Code::is_directory, "the root of an attachment is a directory");
   const SplitPath split = split_store_path(path);
+  // HttpFS makes missing parents whatever it is told.
+  CO_TRY(above, co_await look(split.parent, deadline));
+  if (above.type != FileType::directory) co_return Error(Code::not_directory, printable_path(split.parent) + " is not a directory");
   std::array<char, 24> random{};
   char* const end = std::to_chars(random.data(), random.data() + random.size(), system_rng().next(), 16).ptr;
   const std::string name = ".hearth-" + std::string(random.data(), end) + ".tmp";
@@ -270,6 +280,14 @@ Task<> HdfsStore::remove_then_rename(std::string from, std::string to, Deadline 
 }
 
 Task<> HdfsStore::move(std::string from, std::string to, Deadline deadline) const {
+  // Where the store only knows the old form of RENAME, a directory at the target would take the source into itself.
+  const auto target = co_await client().status(shared_->absolute(to), deadline);
+  if (target && target->type == FileType::directory) {
+    CO_TRY(source, co_await look(from, deadline));
+    if (source.type != FileType::directory) co_return Error(Code::is_directory, printable_path(to) + " is a directory");
+    // An empty directory gives way; one that is not empty says so.
+    CO_CHECK_OK(co_await client().remove(shared_->absolute(to), hdfs::Recursive::no, deadline));
+  }
   auto renamed = co_await client().rename(shared_->absolute(from), shared_->absolute(to), deadline);
   if (renamed && *renamed) co_return ok();
   if (renamed) co_return co_await remove_then_rename(std::move(from), std::move(to), deadline);

@@ -120,10 +120,12 @@ TEST_F(HdfsStoreTest, ABodyCutAnywhereIsDetected) {
   server_.put("/data/f", std::string(part, 'o'));
   const std::string v = version();
   for (const auto framing : {TestFraming::content_length, TestFraming::chunked, TestFraming::until_close}) {
-    for (const std::uint64_t cut : {0U, 1U, 500U, 999U}) {
+    // The ends, the middle, and every boundary of a chunk.
+    for (const std::uint64_t cut : {0U, 1U, 100U, 200U, 300U, 400U, 500U, 600U, 700U, 800U, 900U, 999U}) {
       server_.on_reply([&](const DoubleRequest& request, TestReply& reply) {
         if (request.role != DoubleRequest::Role::datanode) return;
         reply.framing = framing;
+        reply.chunk_bytes = 100;
         reply.cut_body_at = cut;
         reply.ending = TestEnding::close;
       });

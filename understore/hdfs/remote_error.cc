@@ -12,13 +12,14 @@ struct Row {
 };
 
 // https://hadoop.apache.org/docs/stable/hadoop-project-dist/hadoop-hdfs/WebHDFS.html#Error_Responses, and what 3.4 sends.
+constexpr Row invalid_token{"InvalidToken", Code::unauthenticated, "; the delegation token expired or was cancelled: fetch a new one"};
 constexpr std::array rows{
     Row{"FileNotFoundException", Code::not_found, ""},
     Row{"AccessControlException", Code::permission_denied, "; grant access in HDFS, or attach as another user"},
     Row{"AuthorizationException", Code::permission_denied, ""},
     Row{"SecurityException", Code::unauthenticated, "; check user, ticket or token"},
     Row{"AuthenticationException", Code::unauthenticated, "; check user, ticket or token"},
-    Row{"InvalidToken", Code::unauthenticated, "; the delegation token expired or was cancelled: fetch a new one"},
+    invalid_token,
     Row{"SafeModeException", Code::unavailable, "; HDFS is in safe mode until an administrator or enough datanodes end it"},
     Row{"RetriableException", Code::unavailable, ""},
     Row{"ServerTooBusyException", Code::overloaded, ""},
@@ -52,7 +53,8 @@ constexpr std::array rows{
 bool says(const RemoteException& remote, std::string_view words) { return remote.message.find(words) != std::string::npos; }
 
 Row row_of(const RemoteException& remote) {
-  // Hadoop says these with a plain IOException or AccessControlException; only the words tell.
+  // Hadoop says these with a plain IOException, AccessControlException or SecurityException; only the words tell.
+  if (says(remote, "SecretManager$InvalidToken")) return invalid_token;
   if (says(remote, "is not a directory")) return {"", Code::not_directory, ""};
   if (says(remote, "could only be written to") || says(remote, "could only be replicated to")) {
     return {"", Code::no_space, "; too few datanodes are up or have room"};

@@ -109,6 +109,38 @@ Task<std::string> WebHdfsClient::login_parameters() {
   co_return "&delegation=" + encode_value(token);
 }
 
+std::vector<std::string> WebHdfsClient::dialled() const {
+  if (!options_.proxy.empty()) return {options_.proxy};
+  std::vector<std::string> origins;
+  for (const std::string& each : options_.namenodes) {
+    origins.push_back(options_.scheme + "://" + mapped_address(options_.host_map, each).value_or(each));
+  }
+  return origins;
+}
+
+Task<> WebHdfsClient::greet(Deadline deadline) {
+  std::string failures;
+  Code code = Code::unavailable;
+  for (const std::string& authority : options_.namenodes) {
+    HttpRequest request = request_to(options_.scheme + "://" + authority + std::string(service) + "/?op=GETFILESTATUS", authority);
+    const auto reply = co_await http_.send(std::move(request), deadline);
+    if (reply) co_return ok();
+    code = reply.code();
+    failures += (failures.empty() ? "" : "; ") + reply.error().message();
+  }
+  co_return Error(code, failures);
+}
+
+Task<std::string> WebHdfsClient::find_login() {
+  CO_CHECK_OK(co_await login_parameters());  // the token's file is there
+  switch (options_.login) {
+    case Login::token: co_return "the delegation token in " + printable_path(options_.token_file);
+    case Login::kerberos: co_return std::string("the Kerberos ticket of this process, if it has one");
+    case Login::simple: break;
+  }
+  co_return "user.name=" + printable_path(options_.user) + ", which clusters without Kerberos believe";
+}
+
 Task<WebHdfsClient::Attempt> WebHdfsClient::ask_one(Call call, std::size_t index, std::string login, Deadline deadline) {
   const std::string& authority = namenodes_.address(index);
   const std::string url = options_.scheme + "://" + authority + std::string(service) +

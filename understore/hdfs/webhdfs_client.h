@@ -17,6 +17,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace hearth::hdfs {
 
@@ -53,6 +54,11 @@ class WebHdfsClient {
   Task<ContentSummary> summary(std::string path, Deadline deadline);
 
   const HdfsOptions& options() const { return options_; }
+
+  // For access_probe.h. greet: some namenode answers, whatever it says, to a request without a login.
+  std::vector<std::string> dialled() const;
+  Task<> greet(Deadline deadline);
+  Task<std::string> find_login();
 
  private:
   enum class Repeat : std::uint8_t { allowed, never };

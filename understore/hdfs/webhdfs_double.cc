@@ -188,7 +188,8 @@ std::optional<DoubleException> WebHdfsDouble::Impl::check_login(const Parameters
   const std::string token = text_of(parameters, "delegation");
   const std::string user = text_of(parameters, "user.name");
   if (!options.required_token.empty() && token != options.required_token) {
-    return DoubleException{.status = 403, .name = "InvalidToken", .class_name = "org.apache.hadoop.security.token.SecretManager$InvalidToken", .message = "token can't be found in cache"};
+    return DoubleException{.status = 403, .name = "SecurityException", .class_name = "java.lang.SecurityException",
+                           .message = "Failed to obtain user group information: org.apache.hadoop.security.token.SecretManager$InvalidToken: token can't be found in cache"};
   }
   const bool user_is_right = options.required_user.empty() ? !user.empty() || !token.empty() : user == options.required_user;
   if (options.required_token.empty() && !user_is_right) {
@@ -363,7 +364,8 @@ TestReply WebHdfsDouble::Impl::datanode_answer(const Parsed& parsed, const TestR
   if (!typed) return exception(illegal("content without its type and length"));
   if (operation == "APPEND") return done(tree.append(parsed.request.path, request.body), TestReply{});
   const auto existing = text_of(parsed.parameters, "overwrite") == "true" ? DoubleTree::Existing::replace : DoubleTree::Existing::refuse;
-  const auto parents = text_of(parsed.parameters, "createparent") == "false" ? DoubleTree::Parents::require : DoubleTree::Parents::make;
+  const bool require = text_of(parsed.parameters, "createparent") == "false" && options.kind == WebHdfsDoubleOptions::Kind::webhdfs;
+  const auto parents = require ? DoubleTree::Parents::require : DoubleTree::Parents::make;
   return done(tree.create(parsed.request.path, request.body, existing, parents),
               TestReply{.status = 201, .ending = TestEnding::close_announced});
 }

@@ -23,7 +23,7 @@ struct WebHdfsDoubleOptions {
   std::size_t listing_limit = 1000;  // dfs.ls.limit
   std::string required_user;         // "" = any, but one must be named unless a token is required
   std::string required_token;
-  enum class Kind : std::uint8_t { webhdfs, httpfs } kind = Kind::webhdfs;  // httpfs: OPEN answers itself, no rename options, no inodes
+  enum class Kind : std::uint8_t { webhdfs, httpfs } kind = Kind::webhdfs;  // httpfs: OPEN answers itself, no rename options, no inodes, parents are always made
   TestServerOptions server;          // TLS
 };
 

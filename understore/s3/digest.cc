@@ -4,7 +4,6 @@
 #include <openssl/hmac.h>
 
 #include <cassert>
-#include <cstring>
 #include <memory>
 
 namespace hearth::s3 {
@@ -15,22 +14,6 @@ struct FreeContext {
 };
 
 constexpr std::string_view base64_alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-// Sixteen tables (slicing by 8 would need 16 KiB; by 16 pays off at page sizes): one byte of input each.
-struct Crc64Tables {
-  std::uint64_t at[16][256];
-  Crc64Tables() {
-    constexpr std::uint64_t polynomial = 0x9A6C9329AC4BC9B5ULL;
-    for (unsigned i = 0; i < 256; ++i) {
-      std::uint64_t crc = i;
-      for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? polynomial : 0);
-      at[0][i] = crc;
-    }
-    for (unsigned i = 0; i < 256; ++i) {
-      for (int k = 1; k < 16; ++k) at[k][i] = (at[k - 1][i] >> 8) ^ at[0][at[k - 1][i] & 0xFF];
-    }
-  }
-};
 
 template <class Number>
 std::string base64_big_endian(Number number) {
@@ -123,24 +106,6 @@ std::optional<std::string> base64_decode(std::string_view text) {
     decoded.push_back(static_cast<char>(group >> 2));
   }
   return decoded;
-}
-
-std::uint64_t crc64nvme(Bytes bytes, std::uint64_t seed) {
-  static const Crc64Tables tables;
-  std::uint64_t crc = ~seed;
-  const auto* at = reinterpret_cast<const std::uint8_t*>(bytes.data());
-  std::size_t left = bytes.size();
-  for (; left >= 16; left -= 16, at += 16) {
-    std::uint64_t low = 0;
-    std::memcpy(&low, at, 8);
-    low ^= crc;
-    crc = 0;
-    for (int k = 0; k < 8; ++k) {
-      crc ^= tables.at[15 - k][(low >> (8 * k)) & 0xFF] ^ tables.at[7 - k][at[8 + k]];
-    }
-  }
-  for (; left > 0; --left, ++at) crc = tables.at[0][(crc ^ *at) & 0xFF] ^ (crc >> 8);
-  return ~crc;
 }
 
 std::string base64_of_number(std::uint32_t number) { return base64_big_endian(number); }

@@ -33,6 +33,9 @@ inline Bytes as_bytes_of(std::string_view text) { return std::as_bytes(std::span
 // CRC-64/NVME (NVM Command Set 1.0c, 5.2.1.3.4: reflected 0x9A6C9329AC4BC9B5, initial and final all ones), as
 // x-amz-checksum-crc64nvme carries it.
 std::uint64_t crc64nvme(Bytes bytes, std::uint64_t seed = 0);
+namespace detail {
+std::uint64_t crc64nvme_portable(Bytes bytes, std::uint64_t seed = 0);  // where the processor has no carry-less multiplication
+}
 
 // Checksums on the wire are base64 of the big-endian number.
 std::string base64_of_number(std::uint32_t number);

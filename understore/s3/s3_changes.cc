@@ -1,6 +1,7 @@
 // Writes, moves and removals of S3Store: what POSIX calls mean where directories are implied by keys.
 #include "understore/s3/s3_store.h"
 
+#include "understore/s3/parallel.h"
 #include "understore/s3/s3_listing.h"
 #include "understore/store_path.h"
 
@@ -60,6 +61,19 @@ Task<> S3Store::move_object(std::string from, std::string to, StoredObject sourc
   co_return co_await objects_.erase(std::move(from), deadline);
 }
 
+Task<> S3Store::copy_listed(ListedObject object, std::string target, Deadline deadline) {
+  if (object.key.ends_with('/') && object.length_bytes == 0) {
+    // Some stores make a marker but do not copy one.
+    const auto marked = co_await objects_.put(std::move(target), Bytes(), std::string(directory_type), deadline);
+    if (!marked) co_return marked.error();
+    co_return ok();
+  }
+  StoredObject source;
+  source.etag = object.etag;
+  source.length_bytes = object.length_bytes;
+  co_return co_await objects_.copy(std::move(object.key), std::move(target), std::move(source), deadline);
+}
+
 // Not atomic, as nothing is between two keys: copies first, so that what fails in between leaves everything readable.
 Task<> S3Store::move_tree(std::string from, std::string to, Deadline deadline) {
   std::vector<std::string> moved;
@@ -69,21 +83,13 @@ Task<> S3Store::move_tree(std::string from, std::string to, Deadline deadline) {
   bool more = true;
   while (more) {
     CO_TRY(page, co_await list_page(client_, query, deadline));
+    std::vector<Task<>> copies;
     for (const ListedObject& object : page.objects) {
       if (!object.key.starts_with(from)) co_return Error(Code::corrupt, "the store lists " + client_.describe(object.key) + " below " + printable_path(from));
-      StoredObject source;
-      source.etag = object.etag;
-      source.length_bytes = object.length_bytes;
-      std::string target = to + object.key.substr(from.size());
       moved.push_back(object.key);
-      if (object.key.ends_with('/') && object.length_bytes == 0) {
-        // Some stores make a marker but do not copy one.
-        const auto marked = co_await objects_.put(std::move(target), Bytes(), std::string(directory_type), deadline);
-        if (!marked) co_return marked.error();
-      } else {
-        CO_CHECK_OK(co_await objects_.copy(object.key, std::move(target), std::move(source), deadline));
-      }
+      copies.push_back(copy_listed(object, to + object.key.substr(from.size()), deadline));
     }
+    CO_CHECK_OK(co_await run_parallel(std::move(copies), client_.options().parallel));
     more = page.truncated;
     query.token = page.next_token;
   }
@@ -125,6 +131,13 @@ Task<ObjectInfo> S3Store::make_directory(std::string path, std::uint32_t /*mode:
   const auto made = co_await objects_.put(key_of(path) + "/", Bytes(), std::string(directory_type), deadline);
   if (!made) co_return made.error();
   co_return directory_info(split_store_path(path).name);
+}
+
+Task<std::uint64_t> S3Store::sweep(Deadline deadline) {
+  const std::optional<Duration> after = client_.options().sweep_uploads_after;
+  if (after) co_return co_await sweep_uploads(*after, deadline);
+  CO_CHECK_OK(co_await objects_.abort_leftovers(deadline));
+  co_return std::uint64_t{0};
 }
 
 Task<std::uint64_t> S3Store::sweep_uploads(Duration older_than, Deadline deadline) {

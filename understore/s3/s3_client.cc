@@ -7,6 +7,7 @@
 #include "understore/store_path.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace hearth::s3 {
 
@@ -24,6 +25,21 @@ struct S3Client::Attempt {
 namespace {
 
 constexpr std::string_view default_region = "us-east-1";
+
+// Looked up once a thread and operation: it costs a lock and several strings, and every request passes here.
+struct OperationCells {
+  Counter* good;
+  HistogramMetric* seconds;
+};
+
+const OperationCells& cells_of(const std::string& operation) {
+  thread_local std::unordered_map<std::string, OperationCells> known;
+  const auto found = known.find(operation);
+  if (found != known.end()) return found->second;
+  const OperationCells cells{&metrics().counter(described::requests_total, {operation, std::string(name(Code::ok))}),
+                             &metrics().histogram(described::request_seconds, {operation})};
+  return known.emplace(operation, cells).first->second;
+}
 
 // It becomes part of a host name that gets credentials: nothing but what AWS names regions with.
 bool is_region_name(std::string_view text) {
@@ -250,8 +266,13 @@ Task<S3Reply> S3Client::exchange(S3Request request, Deadline deadline) {
     if (!reply && reply.code() == Code::unavailable && repeatable && !resent) again = resent = true;
   }
   const Code code = reply ? (reply->head.status < 300 ? Code::ok : Code::io_error) : reply.code();
-  metrics().counter(described::requests_total, {shared->operation, reply && code != Code::ok ? std::to_string(reply->head.status) : std::string(name(code))}).add();
-  metrics().histogram(described::request_seconds, {shared->operation}).observe(clock_.now() - began);
+  const OperationCells& cells = cells_of(shared->operation);
+  cells.seconds->observe(clock_.now() - began);
+  if (code == Code::ok) {
+    cells.good->add();
+  } else {
+    metrics().counter(described::requests_total, {shared->operation, reply ? std::to_string(reply->head.status) : std::string(name(code))}).add();
+  }
   if (!reply) co_return std::move(reply).error().with_context(shared->operation + " " + describe(subject_of(*shared)));
   S3Reply answer;
   answer.http = std::move(*reply);

@@ -105,6 +105,14 @@ void S3Double::put(const std::string& key, std::string content) {
   const std::lock_guard lock(mutex_);
   objects_[key] = make_object(std::move(content), {});
 }
+void S3Double::put_made(const std::string& key, std::uint64_t length_bytes, Maker make) {
+  const std::lock_guard lock(mutex_);
+  Object object = make_object("", {});
+  object.etag = hex(md5(key + " of " + std::to_string(length_bytes) + " bytes"));
+  object.made_length = length_bytes;
+  object.make = std::move(make);
+  objects_[key] = std::move(object);
+}
 void S3Double::erase(const std::string& key) {
   const std::lock_guard lock(mutex_);
   objects_.erase(key);
@@ -280,10 +288,22 @@ TestReply S3Double::get_object(Call& call) {
   reply.headers.push_back({.name = "Last-Modified", .value = http_time(object.modified)});
   reply.headers.push_back({.name = "Accept-Ranges", .value = "bytes"});
   const std::string range = call.header("range");
-  const std::uint64_t total = object.content.size();
+  const std::uint64_t total = object.length();
+  const auto send = [&](std::uint64_t first, std::uint64_t length) {
+    if (!object.make) {
+      reply.body = object.content.substr(first, length);
+      return;
+    }
+    reply.generated_length = length;
+    reply.generator = [make = object.make, first](std::uint64_t position, std::size_t room) {
+      std::string piece(room, '\0');
+      make(first + position, std::as_writable_bytes(std::span(piece)));
+      return piece;
+    };
+  };
   if (range.empty() || call.fault.kind == Kind::ignore_range) {
     if (call.header("x-amz-checksum-mode") == "ENABLED") reply.headers.insert(reply.headers.end(), object.checksums.begin(), object.checksums.end());
-    reply.body = object.content;
+    send(0, total);
     return reply;
   }
   std::uint64_t first = std::stoull(range.substr(6));
@@ -295,7 +315,7 @@ TestReply S3Double::get_object(Call& call) {
   if (call.fault.kind != Kind::no_content_range) {
     reply.headers.push_back({.name = "Content-Range", .value = "bytes " + std::to_string(first) + "-" + std::to_string(last) + "/" + std::to_string(told_total)});
   }
-  reply.body = object.content.substr(first, last - first + 1);
+  send(first, last - first + 1);
   if (call.fault.kind == Kind::whole_length) reply.headers.push_back({.name = "Content-Length", .value = std::to_string(total)});
   return reply;
 }
@@ -379,7 +399,7 @@ TestReply S3Double::list_objects(Call& call) {
     last = entry;
     entries += cut != std::string::npos ? "<CommonPrefixes><Prefix>" + name(entry) + "</Prefix></CommonPrefixes>"
                                         : "<Contents><Key>" + name(key) + "</Key><LastModified>" + iso_time(object.modified) + "</LastModified><ETag>&quot;" +
-                                              object.etag + "&quot;</ETag><Size>" + std::to_string(object.content.size()) + "</Size></Contents>";
+                                              object.etag + "&quot;</ETag><Size>" + std::to_string(object.length()) + "</Size></Contents>";
   }
   std::string next;
   if (truncated) {

@@ -11,10 +11,12 @@
 #include "understore/s3/double_signature.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -67,6 +69,9 @@ class S3Double {
 
   // What somebody else does to the bucket.
   void put(const std::string& key, std::string content);
+  // An object that is not kept: the bytes from `position` are made when they are sent, on the server's threads.
+  using Maker = std::function<void(std::uint64_t position, std::span<std::byte> into)>;
+  void put_made(const std::string& key, std::uint64_t length_bytes, Maker make);
   void erase(const std::string& key);
   std::optional<std::string> content(const std::string& key) const;
   std::vector<std::string> keys() const;
@@ -100,6 +105,10 @@ class S3Double {
     std::string etag;
     WallTime modified;
     std::vector<HttpHeader> checksums;
+    std::uint64_t made_length = 0;
+    Maker make;  // instead of content
+
+    std::uint64_t length() const { return make ? made_length : content.size(); }
   };
   struct Upload {
     std::string key;

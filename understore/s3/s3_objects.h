@@ -37,6 +37,8 @@ class S3Objects {
   Task<> erase(std::string key, Deadline deadline);
   Task<> erase_many(std::vector<std::string> keys, Deadline deadline);
 
+  // Tries again what this process could not abort.
+  Task<> abort_leftovers(Deadline deadline);
   // Aborts uploads below `prefix` that began before `older_than` ago, and this process's own leftovers. Others' uploads
   // below the prefix count too, so give them the time an upload may take. Returns how many were aborted.
   Task<std::uint64_t> sweep(std::string prefix, Duration older_than, Deadline deadline);
@@ -52,7 +54,6 @@ class S3Objects {
   Task<> copy_part(std::shared_ptr<Upload> upload, std::size_t index, std::string from, std::string etag, std::string range, Deadline deadline);
   Task<StoredObject> complete(std::shared_ptr<Upload> upload, Bytes content, Deadline deadline);
   Task<> abort(std::string key, std::string upload_id, Deadline deadline);
-  Task<> abort_leftovers(Deadline deadline);
 
   S3Client& client_;
   std::uint64_t single_copy_limit_;

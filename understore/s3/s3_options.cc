@@ -103,6 +103,15 @@ Status parse_part_size(const std::string& text, std::uint64_t& into) {
   return ok();
 }
 
+// An upload of somebody else's must have had all the time it may take.
+Status parse_sweep(const std::string& text, std::optional<Duration>& into) {
+  if (text == "never") return ok();
+  TRY(age, parse_duration(text));
+  if (age < std::chrono::hours(1)) return bad_value("sweep_uploads_after", text, "never, or at least 1h");
+  into = age;
+  return ok();
+}
+
 // Nothing that could end a header or a URL early.
 Status check_word(std::string_view name, const std::string& text) {
   if (text.empty() || text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") != std::string::npos) {
@@ -131,6 +140,7 @@ Status set_option(const std::string& name, const std::string& value, S3Options& 
   if (name == "proxy") return parse_endpoint(value, name, into.proxy);
   if (name == "sse") return parse_encryption(value, into.encryption);
   if (name == "parallel") return parse_parallel(value, into.parallel);
+  if (name == "sweep_uploads_after") return parse_sweep(value, into.sweep_uploads_after);
   if (name == "part_size") return parse_part_size(value, into.part_bytes);
   if (name == "ca_file") return set_file(name, value, into.ca_file);
   if (name == "client_certificate") return set_file(name, value, into.client_certificate);
@@ -161,7 +171,7 @@ Status set_option(const std::string& name, const std::string& value, S3Options& 
 
 const std::vector<std::string_view>& s3_option_names() {
   static const std::vector<std::string_view> names{"endpoint", "region",  "path_style", "credentials",        "requester_pays", "sse",   "payload",
-                                                   "checksum", "parallel", "part_size", "ca_file", "client_certificate", "client_key",     "proxy", "sts_endpoint"};
+                                                   "checksum", "parallel", "part_size", "sweep_uploads_after", "ca_file", "client_certificate", "client_key",     "proxy", "sts_endpoint"};
   return names;
 }
 

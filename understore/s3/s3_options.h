@@ -8,6 +8,7 @@
 #include "understore/store_factory.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,8 @@ struct S3Options {
   PayloadSigning payload = PayloadSigning::automatic;
   Checksum checksum = Checksum::crc32c;
   std::uint32_t parallel = 8;                  // ranges of one read, or parts of one write, at a time
+  // Unfinished uploads below the prefix that are older are aborted, whoever began them; unset: none but our own.
+  std::optional<Duration> sweep_uploads_after;
   std::uint64_t part_bytes = 8ULL << 20;       // of ranges and parts; a read up to twice this is one request
   std::string ca_file;
   std::string client_certificate;

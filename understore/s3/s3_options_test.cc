@@ -27,6 +27,7 @@ TEST(S3Options, ReadsEveryOption) {
   const auto options = parse_s3_options("s3://bucket/p", {{"endpoint", "https://s3.example.com:9000/"}, {"region", "eu-central-1"}, {"path_style", "false"},
                                                           {"credentials", "file:/etc/keys#prod"}, {"requester_pays", "true"}, {"sse", "kms:arn:aws:kms:x"},
                                                           {"payload", "streaming"}, {"checksum", "crc64nvme"}, {"parallel", "32"}, {"part_size", "16MiB"},
+                                                          {"sweep_uploads_after", "168h"},
                                                           {"ca_file", "/etc/ca.pem"}, {"client_certificate", "/etc/c.pem"}, {"client_key", "/etc/k.pem"},
                                                           {"proxy", "http://proxy:3128"}, {"sts_endpoint", "https://sts.example.com"}});
   ASSERT_TRUE(options) << options.error().to_string();
@@ -44,7 +45,8 @@ TEST(S3Options, ReadsEveryOption) {
   EXPECT_EQ(options->parallel, 32U);
   EXPECT_EQ(options->part_bytes, 16U << 20);
   EXPECT_EQ(options->proxy, "http://proxy:3128");
-  EXPECT_EQ(s3_option_names().size(), 15U) << "an option that this test does not set";
+  EXPECT_EQ(options->sweep_uploads_after, Duration(std::chrono::hours(168)));
+  EXPECT_EQ(s3_option_names().size(), 16U) << "an option that this test does not set";
 }
 
 TEST(S3Options, AnUnknownOptionNamesTheNearest) {
@@ -57,7 +59,7 @@ TEST(S3Options, RefusesValuesOfAnotherForm) {
   for (const StoreOptions& options : std::vector<StoreOptions>{
            {{"endpoint", "s3.example.com"}}, {{"endpoint", "ftp://x"}}, {{"endpoint", "http://user:pw@x"}}, {{"endpoint", "http://"}},
            {{"region", "eu\r\nx: y"}}, {{"region", ""}}, {{"path_style", "yes"}}, {{"requester_pays", "1"}}, {{"sse", "aes"}}, {{"sse", "c:key"}},
-           {{"payload", "x"}}, {{"checksum", "md5"}}, {{"parallel", "0"}}, {{"parallel", "1000"}}, {{"parallel", "4x"}}, {{"part_size", "1MiB"}},
+           {{"payload", "x"}}, {{"checksum", "md5"}}, {{"parallel", "0"}}, {{"parallel", "1000"}}, {{"parallel", "4x"}}, {{"part_size", "1MiB"}}, {{"sweep_uploads_after", "30s"}}, {{"sweep_uploads_after", "always"}},
            {{"part_size", "16"}}, {{"ca_file", "ca.pem"}}, {{"sse", "c:/key"}, {"endpoint", "http://x"}}}) {
     EXPECT_EQ(parse_s3_options("s3://bucket", options).code(), Code::invalid_argument) << options.begin()->first << "=" << options.begin()->second;
   }

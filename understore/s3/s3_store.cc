@@ -235,7 +235,8 @@ Task<> S3Store::read_range(std::string path, ObjectVersion version, std::uint64_
       co_return Error(Code::corrupt, "GetObject " + client_.describe(key_of(path)) + ": the bytes do not match the store's checksum");
     }
   }
-  metrics().counter(described::read_bytes_total).add(into.size());
+  static Counter& read_bytes = metrics().counter(described::read_bytes_total);
+  read_bytes.add(into.size());
   co_return ok();
 }
 

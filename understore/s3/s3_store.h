@@ -11,6 +11,7 @@
 #include "understore/s3/s3_objects.h"
 #include "understore/s3/s3_version.h"
 #include "understore/store_factory.h"
+#include "understore/store_upkeep.h"
 #include "understore/under_store.h"
 
 #include <memory>
@@ -26,7 +27,7 @@ struct S3Seams {
   std::optional<std::uint64_t> part_bytes;  // smaller than the option takes
 };
 
-class S3Store final : public UnderStore, public AccessProbe, public std::enable_shared_from_this<S3Store> {
+class S3Store final : public UnderStore, public AccessProbe, public StoreUpkeep, public std::enable_shared_from_this<S3Store> {
  public:
   S3Store(S3Options options, const StoreContext& context, Secret customer_key, S3Seams seams);
 
@@ -44,11 +45,14 @@ class S3Store final : public UnderStore, public AccessProbe, public std::enable_
   Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) override;
 
   std::string endpoint() const override { return client_.endpoint(); }
+  std::vector<std::string> dialled() const override { return {client_.options().proxy.empty() ? endpoint() : client_.options().proxy}; }
   Task<> greet(Deadline deadline) override { return client_.greet(deadline); }
   Task<std::string> find_credentials(Deadline deadline) override;
 
   // Multipart uploads below the attachment that began more than `older_than` ago are aborted; how many.
   Task<std::uint64_t> sweep_uploads(Duration older_than, Deadline deadline);
+  // As the option sweep_uploads_after says; this process's own leftovers always.
+  Task<std::uint64_t> sweep(Deadline deadline) override;
   S3Client& client() { return client_; }
 
  private:
@@ -68,6 +72,7 @@ class S3Store final : public UnderStore, public AccessProbe, public std::enable_
   Task<> check_unchanged(std::string path, ObjectVersion version, Deadline deadline);
   Task<> check_parent(std::string path, Deadline deadline);
   Task<> move_object(std::string from, std::string to, StoredObject source, Deadline deadline);
+  Task<> copy_listed(ListedObject object, std::string target, Deadline deadline);
   Task<> move_tree(std::string from, std::string to, Deadline deadline);
 
   S3Client client_;

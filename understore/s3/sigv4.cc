@@ -99,11 +99,17 @@ std::string string_to_sign(std::string_view date, std::string_view scope, std::s
 }
 
 Secret signing_key(const Secret& secret_access_key, const SigningScope& scope, std::string_view date) {
-  std::string start = "AWS4" + std::string(secret_access_key.reveal());
+  constexpr std::string_view version = "AWS4";
+  // One allocation: a string that grows leaves what it held in freed memory.
+  std::string start;
+  start.reserve(version.size() + secret_access_key.reveal().size());
+  start.append(version).append(secret_access_key.reveal());
   Sha256 key = hmac_sha256(start, date.substr(0, 8));
   wipe(start);
   for (const std::string_view step : {std::string_view(scope.region), std::string_view(scope.service), std::string_view("aws4_request")}) {
-    key = hmac_sha256(view(key), step);
+    Sha256 next = hmac_sha256(view(key), step);
+    key = next;
+    ::explicit_bzero(next.data(), next.size());
   }
   Secret kept(view(key));
   ::explicit_bzero(key.data(), key.size());

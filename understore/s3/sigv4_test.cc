@@ -220,6 +220,17 @@ TEST(Digest, Crc64GoesOnFromASeedAtEveryCut) {
   }
 }
 
+TEST(Digest, Crc64IsTheSameWithAndWithoutCarrylessMultiplication) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text.push_back(static_cast<char>(i * 131 + i / 7));
+  for (std::size_t begin : {0, 1, 7, 16}) {
+    for (std::size_t length = 0; begin + length <= text.size(); ++length) {
+      const Bytes bytes = as_bytes_of(std::string_view(text).substr(begin, length));
+      ASSERT_EQ(crc64nvme(bytes, 42), detail::crc64nvme_portable(bytes, 42)) << begin << "+" << length;
+    }
+  }
+}
+
 TEST(Digest, Base64BothWays) {
   for (const auto& [plain, encoded] : std::vector<std::pair<std::string, std::string>>{
            {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}}) {

@@ -106,6 +106,7 @@ struct ClientOptions {
   std::uint32_t readahead_bytes = 8U << 20;  // of a sequential reader on blocks that are not mapped
   // At most so many to each worker of another host: one for small calls, the others for large reads, opened as needed.
   std::uint32_t connections_per_worker = 2;
+  std::string tenant;  // on whose behalf it reads, for rules and quotas of the policy; declared, not proven. At most 64 bytes
 };
 
 class ClientImpl;
@@ -117,6 +118,12 @@ struct MappedBlock {
   std::uint64_t fd_offset_bytes = 0;
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> hold;  // shared: the mapping is kept by the client's cache and by every user
+};
+
+// Verified bytes of a file where the worker of this host keeps them; they stay, and do not change, while `hold` lives.
+struct ReadView {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const void> hold;  // shared: see MappedBlock
 };
 
 // An open file: one version. Reads of another version fail with `stale`.
@@ -136,6 +143,9 @@ class HEARTH_API File {
   // be leaving the post() that resumed it.
   boost::asio::awaitable<Result<std::size_t>> co_pread(std::span<std::byte> into, std::uint64_t offset) const;
 #endif
+  // Up to `length` bytes at `offset` without a copy; fewer at the end of the file or of what lies together in memory, and
+  // brought there from the under-store if need be. unsupported: they are not in shared memory; read them.
+  Result<ReadView> read_view(std::uint64_t offset, std::size_t length) const;
   // The whole file as shared memory, when it is one block that is fully cached on this host; an error says why not.
   Result<MappedBlock> map() const;
   // Asks the workers to cache [offset, offset + length); returns when they have.

@@ -71,8 +71,13 @@ struct WorkerStatus {
 
 // The cluster's rules for tiers (docs/reference/policy.md), numbered from 1; version 0 with an empty text: none was applied.
 struct PolicyVersion {
+  struct User {
+    std::string name;
+    std::uint32_t uid = 0;
+  };
   std::uint64_t version = 0;
   std::string text;  // not in lists
+  std::vector<User> users{};  // whom the names of owners in the text mean, as the master knows them; not in lists
   std::int64_t applied_at_ns = 0;
   std::string by;
   std::string comment;

@@ -1,4 +1,5 @@
-"""A real S3 server for tests: Versity Gateway on an ephemeral port of 127.0.0.1, with its data in a temporary directory.
+"""A real S3 server for tests: Versity Gateway on an ephemeral port of 127.0.0.1 (or of another Host's address, in its network
+namespace), with its data in a temporary directory.
 
 It checks signatures, clock and region (tests/services/s3/README.md). start() again after kill() keeps port and data.
 """
@@ -12,7 +13,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "support"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import Failure, free_port, need, wait_for  # noqa: E402
+from cluster import BIN, Failure, Host, free_port, need, wait_for  # noqa: E402
 from s3_client import S3Client  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -25,9 +26,43 @@ def program():
     return result.stdout.strip().splitlines()[-1]
 
 
+class S3Double:
+    """The strict double of the unit tests as a process (tests/integration/s3_double_main.cc): it holds every key that S3
+    holds, and refuses as it is told. `clock_offset` seconds between its clock and this host's."""
+    region, bucket, access_key, secret = "us-east-1", "bucket", "AKIDDOUBLE", "canary-secret-of-the-double"
+
+    def __init__(self, clock_offset=0):
+        self.dir = tempfile.mkdtemp(prefix="hearth-s3-")
+        self.credentials_file = os.path.join(self.dir, "credentials")
+        with open(os.open(self.credentials_file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+            f.write(f"[default]\naws_access_key_id = {self.access_key}\naws_secret_access_key = {self.secret}\n")
+        self.process = subprocess.Popen([f"{BIN}/hearth-s3-double", str(clock_offset)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.endpoint = self.process.stdout.readline().strip()
+
+    def client(self):
+        return S3Client(endpoint=self.endpoint, region=self.region, bucket=self.bucket, access_key=self.access_key, secret=self.secret)
+
+    def tell(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().strip()
+        if answer != "ok":
+            raise Failure(f"{command}: {answer}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
 class S3Server:
-    def __init__(self, region="us-east-1", bucket="bucket", where=None):
+    def __init__(self, region="us-east-1", bucket="bucket", where=None, host=None):
         self.program = program()
+        self.host = host or Host()
         self.region = region
         self.bucket = bucket
         self.dir = tempfile.mkdtemp(prefix="hearth-s3-", dir=where)
@@ -45,7 +80,7 @@ class S3Server:
 
     @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host.address}:{self.port}"
 
     def client(self, **changes):
         """An S3 client of its own make, with the right keys unless told otherwise."""
@@ -57,8 +92,8 @@ class S3Server:
         log = open(os.path.join(self.dir, "server.log"), "ab")
         # Metadata beside the data and not in extended attributes: any file system will do.
         self.process = subprocess.Popen(
-            [self.program, "--port", f"127.0.0.1:{self.port}", "--region", self.region, "--keep-alive", "--quiet",
-             "posix", "--sidecar", os.path.join(self.dir, "meta"), os.path.join(self.dir, "data")],
+            self.host.command([self.program, "--port", f"{self.host.address}:{self.port}", "--region", self.region, "--keep-alive", "--quiet",
+                               "posix", "--sidecar", os.path.join(self.dir, "meta"), os.path.join(self.dir, "data")]),
             env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         log.close()
         wait_for("the S3 server listens", lambda: self.listens() or self.process.poll() is not None)
@@ -67,7 +102,7 @@ class S3Server:
 
     def listens(self):
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection((self.host.address, self.port), timeout=1).close()
             return True
         except OSError:
             return False
