@@ -2,7 +2,6 @@
 #include "client/src/convert.h"
 #include "client/src/grant_cache.h"
 #include "client/src/placement.h"
-#include "client/src/readahead.h"
 #include "client/src/ttl_cache.h"
 #include "common/crc32c.h"
 #include "common/manual_clock.h"
@@ -265,54 +264,6 @@ TEST(GrantCache, ForgetsTheLeasesOfALostConnection) {
 }
 
 // ---- readahead
-
-TEST(Readahead, StartsOnlyForSequentialReaders) {
-  Readahead ahead(8 << 20);
-  EXPECT_FALSE(ahead.saw_read(0, 65536));
-  EXPECT_FALSE(ahead.saw_read(65536, 65536));
-  EXPECT_TRUE(ahead.saw_read(131072, 65536));
-  EXPECT_FALSE(ahead.saw_read(900 << 20, 65536));
-}
-
-TEST(Readahead, IsBoundedAndNeverPassesTheEndOfTheFile) {
-  Readahead ahead(8 << 20);
-  std::uint64_t total = 0;
-  int chunks = 0;
-  while (auto chunk = ahead.begin_fetch(0, 5 << 20)) {
-    total += chunk->length;
-    ++chunks;
-    ahead.end_fetch(chunk, ok());
-  }
-  EXPECT_EQ(total, 5U << 20);
-  EXPECT_EQ(chunks, 3);
-  Readahead endless(8 << 20);
-  chunks = 0;
-  while (endless.begin_fetch(0, 1ULL << 40)) ++chunks;
-  EXPECT_EQ(chunks, 4);
-}
-
-TEST(Readahead, GivesTheBytesOfTheirPlace) {
-  Readahead ahead(4096 * 4);
-  auto first = ahead.begin_fetch(1000, 100'000);
-  auto second = ahead.begin_fetch(1000, 100'000);
-  std::fill(first->bytes.begin(), first->bytes.end(), std::byte{1});
-  std::fill(second->bytes.begin(), second->bytes.end(), std::byte{2});
-  ahead.end_fetch(first, ok());
-  std::vector<std::byte> into(6000);
-  EXPECT_EQ(ahead.take(into, 1500), 4096U - 500);  // the second one has not arrived
-  ahead.end_fetch(second, ok());
-  EXPECT_EQ(ahead.take(into, 1000 + 4096 - 0), 4096U);
-  EXPECT_EQ(into[0], std::byte{2});
-  EXPECT_EQ(ahead.take(into, 1000), 0U);  // read to its end, so gone
-}
-
-TEST(Readahead, AFailedFetchIsAsIfItWasNeverMade) {
-  Readahead ahead(8 << 20);
-  auto chunk = ahead.begin_fetch(0, 1 << 20);
-  ahead.end_fetch(chunk, Error(Code::unavailable, "gone"));
-  EXPECT_EQ(ahead.find(0), nullptr);
-  EXPECT_EQ(ahead.next_covered(0, 100), 100U);
-}
 
 }  // namespace
 }  // namespace hearth::client

@@ -30,16 +30,17 @@ class Readahead {
     // Guarded by Readahead::mutex_
     enum class State : std::uint8_t { loading, ready, failed } state = State::loading;
     unsigned readers = 0;
+    std::size_t taken = 0;  // bytes that readers have had
     // Io thread only
     std::shared_ptr<Signal> landed = std::make_shared<Signal>();
   };
   using ChunkPtr = std::shared_ptr<Chunk>;  // shared: the fetch fills it, the reader may give it up meanwhile
 
-  explicit Readahead(std::uint64_t limit_bytes) : chunk_bytes_(limit_bytes / chunk_count) {}
+  explicit Readahead(std::uint64_t limit_bytes);
 
   // A read of [offset, offset + length) is about to happen. True: it continues a sequential stream.
   bool saw_read(std::uint64_t offset, std::size_t length);
-  // Copies what is there, from the front; bytes copied. Chunks that were read to their end go.
+  // Copies what is there, from the front; bytes copied. Chunks that were read whole, in whatever order, go.
   std::size_t take(std::span<std::byte> into, std::uint64_t offset);
   // The chunk that holds `offset`, if any.
   ChunkPtr find(std::uint64_t offset);
@@ -55,11 +56,13 @@ class Readahead {
   void recycle_locked(ChunkPtr chunk);
 
   const std::uint64_t chunk_bytes_;
+  const std::uint64_t slack_bytes_;
   std::mutex mutex_;
   // Guarded by mutex_
-  std::deque<ChunkPtr> chunks_;  // in file order, without gaps between neighbours
+  std::deque<ChunkPtr> chunks_;  // in file order
   std::vector<std::vector<std::byte>> spare_;
   std::uint64_t expected_ = 0;
+  std::uint64_t begun_until_ = 0;  // of this stream; what was fetched is not fetched again
   unsigned streak_ = 0;
   std::size_t loading_ = 0;  // of all streams: what was given up still occupies its buffer
   bool closed_ = false;
