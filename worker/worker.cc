@@ -40,7 +40,8 @@ std::string machine_name() {
 
 std::size_t compute_threads(const WorkerOptions& options) {
   if (options.compute_threads != 0) return options.compute_threads;
-  return std::max<std::size_t>(1, std::thread::hardware_concurrency() / 2);
+  // Half of the cores: writers of one block's memory wait for each other in the kernel, spinning.
+  return std::max<std::size_t>(2, std::thread::hardware_concurrency() / 2);
 }
 
 }  // namespace
