@@ -64,6 +64,9 @@ struct ResolvedView {
   std::vector<BlockRef> blocks;
   std::string store_uri;
   AttachmentSettings settings;
+
+  // With the blocks of the file's version; `store_path` is its path in the attachment's store.
+  static ResolvedView of(const AttachmentRow& row, const std::string& store_path, FileView file);
 };
 
 struct AttachmentsView {

@@ -3,8 +3,8 @@
 // A lease belongs to the connection it was granted on and ends with it: a crashed client holds nothing.
 //
 // Threads: confined to the data thread.
-// Fails:   permission_denied (not the Unix socket), unavailable (not fully resident), unsupported (too large to
-//          grant), overloaded (the connection holds its share).
+// Fails:   permission_denied (not the Unix socket), unavailable (not fully resident, and not asked for in filling),
+//          unsupported (too large to grant), no_space (in filling), overloaded (the connection holds its share).
 #pragma once
 
 #include "worker/service.h"

@@ -2,10 +2,16 @@
 
 #include "worker/master_link.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 namespace hearth::worker {
+namespace {
+
+constexpr Duration longest_answer = std::chrono::milliseconds(200);
+
+}  // namespace
 
 Task<> admit_block(Service& service, BlockRef block, Deadline deadline) {
   Status asked = ok();
@@ -21,7 +27,11 @@ Task<> admit_block(Service& service, BlockRef block, Deadline deadline) {
 }
 
 Deadline bounded_deadline(const Service& service, const ServerCall& call) {
-  return call.deadline().sooner_of(Deadline::after(service.clock, service.options.max_call_time));
+  const Deadline bound = Deadline::after(service.clock, service.options.max_call_time);
+  if (call.deadline().is_never()) return bound;
+  const Duration left = call.deadline().remaining(service.clock.now());
+  const Duration for_the_answer = std::min<Duration>(left / 10, longest_answer);
+  return bound.sooner_of(Deadline::after(service.clock, left - for_the_answer));
 }
 
 namespace {

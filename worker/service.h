@@ -32,7 +32,8 @@ struct Service {
 // not_found (the master does not have it either), unavailable (could not ask), invalid_argument.
 Task<> admit_block(Service& service, BlockRef block, Deadline deadline);
 
-// The sooner of what the caller asked for and the bound of this worker.
+// The sooner of what the caller asked for, less the time that an answer takes, and the bound of this worker: a caller that
+// hears nothing must take the worker for dead, when only its under-store hangs.
 Deadline bounded_deadline(const Service& service, const ServerCall& call);
 
 // Answers `method` on `server` with `operation`, counting and timing it, and adding "which call" to a failure.

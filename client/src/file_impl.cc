@@ -60,7 +60,7 @@ std::size_t FileImpl::read_mapped(std::span<std::byte> into, std::uint64_t offse
 }
 
 std::size_t FileImpl::copy_from(MappedGrant& grant, Block& block, std::size_t index, std::uint64_t block_offset,
-                         std::span<std::byte> into) {
+                                std::span<std::byte> into) {
   MappedGrant* expected = &grant;
   if (!grant.pin()) {
     block.grant.compare_exchange_strong(expected, nullptr);
@@ -82,10 +82,7 @@ std::size_t FileImpl::copy_from(MappedGrant& grant, Block& block, std::size_t in
 
 void FileImpl::found_corrupt(MappedGrant& grant, std::size_t index, std::uint64_t wrong) {
   client_->counters().add(Counters::corrupt_chunks);
-  MappedGrant* expected = &grant;
-  blocks_[index].grant.compare_exchange_strong(expected, nullptr);
-  client_->grants().drop(grant);
-  ask_grant_again(index, client_->clock().now() + std::chrono::seconds(1));
+  give_up(grant, index);
   client_->report_corrupt(shared_from_this(), index, wrong, grant.lease().worker);
 }
 
@@ -114,15 +111,16 @@ std::shared_ptr<MappedGrant> FileImpl::grant_in_filling(std::size_t index) {
 
 std::shared_ptr<MappedGrant> FileImpl::held_grant(std::size_t index) {
   MappedGrant* grant = blocks_[index].grant.load(std::memory_order_acquire);
+  if (grant == nullptr) return nullptr;
   std::lock_guard lock(grants_mutex_);
   const auto held = std::find_if(grants_.begin(), grants_.end(), [grant](const auto& one) { return one.get() == grant; });
   return held == grants_.end() ? nullptr : *held;
 }
 
-void FileImpl::give_up_filling(std::size_t index, const std::shared_ptr<MappedGrant>& grant) {
-  MappedGrant* expected = grant.get();
+void FileImpl::give_up(MappedGrant& grant, std::size_t index) {
+  MappedGrant* expected = &grant;
   blocks_[index].grant.compare_exchange_strong(expected, nullptr);
-  client_->grants().drop(*grant);
+  client_->grants().drop(grant);
   ask_grant_again(index, client_->clock().now() + std::chrono::seconds(1));
 }
 

@@ -50,14 +50,14 @@ class FileImpl : public std::enable_shared_from_this<FileImpl> {
 
   // Grants, by block.
   bool wants_grant(std::size_t block) const;           // worth asking for now
-  // The grant, when it is of a block in filling, and so a read may have to put bytes there first.
+  // The grant is of a block in filling: a read may have to put bytes there first.
   bool is_in_filling(std::size_t block) const;
   std::shared_ptr<client::MappedGrant> grant_in_filling(std::size_t block);
   bool has_grant(std::size_t block) const { return blocks_[block].grant.load(std::memory_order_acquire) != nullptr; }
   void use_grant(std::size_t block, std::shared_ptr<client::MappedGrant> grant);
   bool use_cached_grant(std::size_t block, client::GrantOf what = client::GrantOf::block_in_filling);  // of the client's cache
-  // The memory can not be filled further for now: reads go another way.
-  void give_up_filling(std::size_t block, const std::shared_ptr<client::MappedGrant>& grant);
+  // The grant is of no use any more: reads go another way, and another one is asked for in a second.
+  void give_up(client::MappedGrant& grant, std::size_t block);
   void ask_grant_again(std::size_t block, TimePoint when);
   void grant_may_be_possible(std::size_t block, TimePoint when);  // not later than that
 

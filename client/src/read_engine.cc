@@ -26,10 +26,13 @@ bool is_final(Code code) {
          code == Code::cancelled || code == Code::is_directory || code == Code::not_directory;
 }
 
-// The worker itself is in trouble, not just this request.
-bool discredits(Code code) {
-  return code == Code::unavailable || code == Code::deadline_exceeded || code == Code::bad_frame ||
-         code == Code::version_mismatch || code == Code::unauthenticated;
+// The worker itself is in trouble, not just this request. One that says itself that it could not serve in time speaks of its
+// under-store: asking that past a worker which has the bytes, or will have them first, helps nobody.
+bool discredits(const Error& error) {
+  const Code code = error.code();
+  const bool silence = code == Code::unavailable || code == Code::deadline_exceeded;
+  if (silence) return !error.is_answer();
+  return code == Code::bad_frame || code == Code::version_mismatch || code == Code::unauthenticated;
 }
 
 }  // namespace
@@ -72,6 +75,7 @@ Task<> ReadEngine::read(FilePtr file, std::span<std::byte> into, std::uint64_t o
       }
       const std::uint64_t until = ahead.next_covered(offset, offset + into.size());
       done = static_cast<std::size_t>(until > offset ? until - offset : into.size());
+      ahead.read_alone(offset + done);
       CO_CHECK_OK(co_await read_plain(file, into.first(done), offset, deadline));
     }
     into = into.subspan(done);
@@ -217,7 +221,7 @@ Task<> ReadEngine::try_worker(FilePtr file, Segment segment, WorkerId worker, De
 void ReadEngine::note_failure(const FilePtr& file, const Segment& segment, WorkerId worker, const Error& error) {
   log_debug("worker_read_failed", {{"worker", worker.value}, {"path", file->path()}, {"why", error.to_string()}});
   if (error.code() == Code::corrupt) parts_.counters.add(Counters::corrupt_chunks);
-  if (!discredits(error.code())) return;
+  if (!discredits(error)) return;
   parts_.peers.suspect(worker);
   auto& holders = file->holders(segment.block).workers;
   const auto listed = std::find(holders.begin(), holders.end(), worker);

@@ -10,7 +10,7 @@ namespace hearth::client {
 namespace {
 
 constexpr std::uint64_t most_at_once_bytes = 2U << 20;  // so that the reader copies while the next are fetched
-constexpr unsigned most_running = 4;
+constexpr unsigned most_running = Readahead::chunk_count;
 
 std::uint64_t down(std::uint64_t value, std::uint64_t step) { return value - value % step; }
 std::uint64_t up(std::uint64_t value, std::uint64_t step) { return down(value + step - 1, step); }
@@ -72,7 +72,7 @@ Task<> ReadEngine::fill_pages(FilePtr file, std::size_t index, std::uint64_t beg
     co_return ok();
   }
   log_debug("read_in_place_failed", {{"path", file->path()}, {"why", said.error().to_string()}});
-  if (said.code() != Code::stale) file->give_up_filling(index, grant);
+  if (said.code() != Code::stale) file->give_up(*grant, index);
   co_return std::move(said).error();
 }
 

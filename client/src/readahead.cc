@@ -80,6 +80,11 @@ std::uint64_t Readahead::next_covered(std::uint64_t offset, std::uint64_t end) {
   return end;
 }
 
+void Readahead::read_alone(std::uint64_t end) {
+  std::lock_guard lock(mutex_);
+  begun_until_ = std::max(begun_until_, end);
+}
+
 Readahead::ChunkPtr Readahead::begin_fetch(std::uint64_t position, std::uint64_t file_length) {
   std::lock_guard lock(mutex_);
   // Behind the reader by more than what may come out of order: nobody will want it.

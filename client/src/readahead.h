@@ -46,6 +46,8 @@ class Readahead {
   ChunkPtr find(std::uint64_t offset);
   // First byte at or after `offset` that some chunk covers; `end` when none does before it.
   std::uint64_t next_covered(std::uint64_t offset, std::uint64_t end);
+  // What lies before `end` is being read by itself: no chunk of this stream begins there any more.
+  void read_alone(std::uint64_t end);
   // The next chunk to fetch for a reader that is at `position` of a file of `file_length`, or nothing to do.
   ChunkPtr begin_fetch(std::uint64_t position, std::uint64_t file_length);
   void end_fetch(const ChunkPtr& chunk, const Status& status);
@@ -62,7 +64,7 @@ class Readahead {
   std::deque<ChunkPtr> chunks_;  // in file order
   std::vector<std::vector<std::byte>> spare_;
   std::uint64_t expected_ = 0;
-  std::uint64_t begun_until_ = 0;  // of this stream; what was fetched is not fetched again
+  std::uint64_t begun_until_ = 0;  // of this stream; what was asked for is not asked for again
   unsigned streak_ = 0;
   std::size_t loading_ = 0;  // of all streams: what was given up still occupies its buffer
   bool closed_ = false;

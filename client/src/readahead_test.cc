@@ -101,6 +101,24 @@ TEST(Readahead, AChunkStaysUntilAllOfItWasRead) {
   EXPECT_EQ(ahead.find(0), nullptr) << "now it is gone";
 }
 
+// Story: the kernel asked further ahead than four chunks reach; what was read alone meanwhile came once more in the next chunk.
+TEST(Readahead, WhatIsReadAloneIsNotFetchedAgain) {
+  Readahead ahead(8 * mib);
+  for (std::uint64_t i = 0; i < 3; ++i) ahead.saw_read(i * mib, mib);
+  std::vector<Readahead::ChunkPtr> loading;
+  while (auto chunk = ahead.begin_fetch(2 * mib, file_length)) loading.push_back(chunk);
+  ASSERT_EQ(loading.size(), Readahead::chunk_count);
+  ASSERT_TRUE(ahead.saw_read(10 * mib, mib));
+  ASSERT_EQ(ahead.begin_fetch(10 * mib, file_length), nullptr) << "all of them are loading";
+  ahead.read_alone(11 * mib);
+  std::vector<std::byte> into(2 * mib);
+  ahead.end_fetch(loading[0], ok());
+  ASSERT_EQ(ahead.take(into, 2 * mib), into.size());
+  const auto next = ahead.begin_fetch(4 * mib, file_length);
+  ASSERT_NE(next, nullptr);
+  EXPECT_EQ(next->offset, 11 * mib);
+}
+
 TEST(Readahead, AJumpIsANewStream) {
   Readahead ahead(8 * mib);
   for (std::uint64_t i = 0; i < 4; ++i) ahead.saw_read(i * mib, mib);

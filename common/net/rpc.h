@@ -57,7 +57,7 @@ struct RpcReply {
 using NoticeHandler = std::function<void(Method, std::string body)>;
 
 // One connection to one peer; opens on the first call, opens again after a failure.
-// A call that fails with `unavailable` may or may not have run at the peer.
+// A call that fails with `unavailable` may or may not have run at the peer. What the peer itself said is_answer().
 class RpcChannel {
  public:
   virtual ~RpcChannel() = default;

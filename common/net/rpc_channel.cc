@@ -353,7 +353,7 @@ void ChannelCore::on_reply(Frame frame) {
   Pending& pending = *entry->second;
   if (!took_payload(pending, frame)) return;
   if (frame.header.kind == FrameKind::part) return;
-  if (frame.header.code != Code::ok) return finish(pending, Error(frame.header.code, std::move(frame.body)));
+  if (frame.header.code != Code::ok) return finish(pending, Error(frame.header.code, std::move(frame.body)).as_answer());
   pending.reply.body = std::move(frame.body);
   pending.reply.fds = std::move(frame.fds);
   finish(pending, std::move(pending.reply));

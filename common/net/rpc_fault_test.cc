@@ -176,6 +176,7 @@ TEST_F(RpcFaults, NoticesAPeerThatAcceptsBytesAndNeverAnswers) {
   for (int i = 0; i < 25 && !slow.done(); ++i) advance(100ms);
   ASSERT_TRUE(slow.done()) << "dead_after is 2 s";
   EXPECT_EQ(slow.result().code(), Code::unavailable);
+  EXPECT_FALSE(slow.result().error().is_answer());
   EXPECT_EQ(lost, 1);
   transport_.set_faults(far_end, SimDirection::to_listener, {});
   expect_answer();

@@ -168,6 +168,7 @@ TEST_P(RpcOverSockets, CarriesErrorsWithTheirMessage) {
   auto reply = call(call_of(Method::list, ""));
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().to_string(), "not_found: /a is not there");
+  EXPECT_TRUE(reply.error().is_answer());
 }
 
 Task<ServerReply> throwing(std::shared_ptr<ServerCall>) {

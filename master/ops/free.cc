@@ -9,15 +9,12 @@ constexpr std::size_t files_per_turn = 500;
 constexpr std::uint64_t max_blocks_of_a_file = 65536;
 
 ResolvedView resolved(const AttachmentRow& row, std::size_t depth, const NamespacePath& path, const Inode& inode) {
-  ResolvedView out;
-  out.file.inode = inode;
-  out.file.attachment = row.id;
-  if (inode.length_bytes / row.settings.block_size_bytes > max_blocks_of_a_file) return out;  // never resolved, so never cached
-  out.blocks = cut_into_blocks(store_identity(row.uri, row.settings.store_options), row.id, path.relative_to(depth), inode.version, inode.length_bytes,
-                               row.settings.block_size_bytes, row.settings.page_size_bytes);
-  out.store_uri = row.uri;
-  out.settings = row.settings;
-  return out;
+  FileView file;
+  file.inode = inode;
+  file.attachment = row.id;
+  const bool never_resolved = inode.length_bytes / row.settings.block_size_bytes > max_blocks_of_a_file;  // so never cached
+  if (never_resolved) return ResolvedView{.file = std::move(file), .blocks = {}, .store_uri = row.uri, .settings = row.settings};
+  return ResolvedView::of(row, path.relative_to(depth), std::move(file));
 }
 
 }  // namespace

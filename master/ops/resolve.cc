@@ -33,14 +33,9 @@ Status check_block_count(const NamespacePath& path, const Inode& inode, const At
 
 }  // namespace
 
-Task<ResolvedView> MetadataService::resolve(NamespacePath path, Freshness freshness, Deadline deadline) {
-  CO_TRY(file, co_await stat(path, freshness, deadline));
-  CO_CHECK_OK(check_regular(path, file.inode.type));
-  CO_TRY(row, still_attached(file.attachment));
-  CO_TRY(root, NamespacePath::parse(row.path));
-  CO_CHECK_OK(check_block_count(path, file.inode, row.settings));
+ResolvedView ResolvedView::of(const AttachmentRow& row, const std::string& store_path, FileView file) {
   ResolvedView out;
-  out.blocks = cut_into_blocks(store_identity(row.uri, row.settings.store_options), row.id, path.relative_to(root.components().size()), file.inode.version,
+  out.blocks = cut_into_blocks(store_identity(row.uri, row.settings.store_options), row.id, store_path, file.inode.version,
                                file.inode.length_bytes, row.settings.block_size_bytes, row.settings.page_size_bytes);
   for (BlockRef& block : out.blocks) {
     block.file.uid = file.inode.uid;
@@ -49,7 +44,16 @@ Task<ResolvedView> MetadataService::resolve(NamespacePath path, Freshness freshn
   out.file = std::move(file);
   out.store_uri = row.uri;
   out.settings = row.settings;
-  co_return out;
+  return out;
+}
+
+Task<ResolvedView> MetadataService::resolve(NamespacePath path, Freshness freshness, Deadline deadline) {
+  CO_TRY(file, co_await stat(path, freshness, deadline));
+  CO_CHECK_OK(check_regular(path, file.inode.type));
+  CO_TRY(row, still_attached(file.attachment));
+  CO_TRY(root, NamespacePath::parse(row.path));
+  CO_CHECK_OK(check_block_count(path, file.inode, row.settings));
+  co_return ResolvedView::of(row, path.relative_to(root.components().size()), std::move(file));
 }
 
 }  // namespace hearth::master

@@ -35,11 +35,18 @@ class Error {
     return std::move(*this);
   }
   std::uint32_t retry_after_ms() const { return retry_after_ms_; }
+  // The other process said so itself: it is there, and answers.
+  Error as_answer() && {
+    is_answer_ = true;
+    return std::move(*this);
+  }
+  bool is_answer() const { return is_answer_; }
   // "not_found: /a/b does not exist in attachment 3", for logs and the command line.
   std::string to_string() const { return std::string(name(code_)) + ": " + message_; }
 
  private:
   Code code_ = Code::internal;
+  bool is_answer_ = false;
   std::uint32_t retry_after_ms_ = 0;
   std::string message_ = "result was never set";
 };
