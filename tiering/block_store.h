@@ -59,6 +59,12 @@ struct MemoryTierStats {
 
 using LeaseId = StrongId<struct LeaseTag>;
 
+// Where a small block lies: in a segment that it shares with other blocks, written once and never over.
+struct PackedPlace {
+  BlockId segment;  // random, never used again
+  std::uint64_t offset_bytes = 0;
+};
+
 class BlockStoreImpl;
 
 // A resident page. While it lives the bytes stay and do not change; it may outlive eviction and replacement.
