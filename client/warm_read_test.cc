@@ -61,5 +61,37 @@ TEST(WarmRead, AllocatesNothing) {
   std::filesystem::remove_all(directory);
 }
 
+TEST(WarmRead, AllocatesNothingForAPackedFile) {
+  char made[] = "/tmp/hearth-warm-XXXXXX";
+  const std::string directory = ::mkdtemp(made);
+  {
+    FakeFile file;
+    file.content = std::string(100'000, 'w');
+    FakeMaster master;
+    FakeWorker worker(1, directory + "/w.sock");
+    master.put("/a", file);
+    worker.hold("/a", file);
+    worker.pack("/a", file);
+    master.set_workers({worker.info()});
+    ClientOptions options;
+    options.master = master.tcp_address();
+    auto client = Client::connect(options);
+    ASSERT_TRUE(client);
+    auto opened = client->open("/a");
+    ASSERT_TRUE(opened);
+    std::vector<std::byte> into(100'000);
+    while (client->counters().mapped_bytes == 0) ASSERT_TRUE(opened->pread(into, 0));  // learns, maps and verifies
+    const std::uint64_t before = allocations_here;
+    std::uint64_t got = 0;
+    for (std::uint64_t i = 0; i < 10'000; ++i) {
+      auto count = opened->pread(std::span(into).first(4096), (i * 7919) % 90'000);
+      got += count ? *count : 0;
+    }
+    EXPECT_EQ(allocations_here, before);
+    EXPECT_EQ(got, 10'000U * 4096U);
+  }
+  std::filesystem::remove_all(directory);
+}
+
 }  // namespace
 }  // namespace hearth::client::testing

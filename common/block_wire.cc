@@ -57,6 +57,16 @@ Status check_names(const proto::BlockRef& message) {
   return ok();
 }
 
+std::uint64_t little_endian_at(std::string_view bytes, std::size_t at) {
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < 8; ++i) number |= std::uint64_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
+  return number;
+}
+
+void append_little_endian(std::string& out, std::uint64_t number) {
+  for (int shift = 0; shift < 64; shift += 8) out.push_back(static_cast<char>(number >> shift));
+}
+
 }  // namespace
 
 Status check_tenant(std::string_view tenant) {
@@ -82,6 +92,28 @@ void block_to_wire(const BlockRef& block, proto::BlockRef& out) {
 }
 
 BlockId block_id_from_wire(const proto::BlockRef& message) { return BlockId{message.id_high(), message.id_low()}; }
+
+std::string block_ids_to_wire(const std::vector<BlockId>& ids) {
+  std::string out;
+  out.reserve(ids.size() * 16);
+  for (const BlockId& id : ids) {
+    append_little_endian(out, id.high);
+    append_little_endian(out, id.low);
+  }
+  return out;
+}
+
+Result<std::vector<BlockId>> block_ids_from_wire(std::string_view bytes) {
+  if (bytes.size() % 16 != 0) {
+    return Error(Code::invalid_argument, "a list of block ids has " + std::to_string(bytes.size()) + " bytes, which is not a multiple of 16");
+  }
+  std::vector<BlockId> out;
+  out.reserve(bytes.size() / 16);
+  for (std::size_t at = 0; at < bytes.size(); at += 16) {
+    out.push_back(BlockId{little_endian_at(bytes, at), little_endian_at(bytes, at + 8)});
+  }
+  return out;
+}
 
 Result<BlockRef> block_from_wire(const proto::BlockRef& message) {
   if (message.id_high() == 0 && message.id_low() == 0) {

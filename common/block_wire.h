@@ -9,7 +9,9 @@
 #include "common/block.h"
 
 #include <cstddef>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace hearth::proto {
 class BlockRef;
@@ -33,5 +35,9 @@ Status check_tenant(std::string_view tenant);
 
 // The id alone, for whoever only looks it up.
 BlockId block_id_from_wire(const proto::BlockRef& message);
+
+// Ids in one string: 16 bytes each, high then low, little-endian. invalid_argument: not a multiple of 16 bytes.
+std::string block_ids_to_wire(const std::vector<BlockId>& ids);
+Result<std::vector<BlockId>> block_ids_from_wire(std::string_view bytes);
 
 }  // namespace hearth

@@ -1,5 +1,7 @@
 #include "master/wire.h"
 
+#include "common/block_wire.h"
+
 namespace hearth::master {
 
 namespace {
@@ -23,16 +25,6 @@ proto::FileType type_to_wire(FileType type) {
     case FileType::other: return proto::OTHER;
   }
   return proto::FILE_TYPE_UNKNOWN;
-}
-
-std::uint64_t little_endian_at(const std::string& bytes, std::size_t at) {
-  std::uint64_t number = 0;
-  for (std::size_t i = 0; i < 8; ++i) number |= std::uint64_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
-  return number;
-}
-
-void append_little_endian(std::string& out, std::uint64_t number) {
-  for (int shift = 0; shift < 64; shift += 8) out.push_back(static_cast<char>(number >> shift));
 }
 
 // What they mean is the store's business; here only their form and number are bounded.
@@ -241,28 +233,6 @@ Result<WorkerFigures> figures_from_wire(const proto::WorkerInfo& worker) {
     out.tiers.push_back(std::move(figures));
   }
   if (worker.state() == proto::WorkerInfo::DRAINING) out.mode = WorkerFigures::Mode::draining;
-  return out;
-}
-
-Result<std::vector<BlockId>> block_ids_from_wire(const std::string& bytes) {
-  if (bytes.size() % 16 != 0) {
-    return Error(Code::invalid_argument, "a list of block ids has " + std::to_string(bytes.size()) + " bytes, which is not a multiple of 16");
-  }
-  std::vector<BlockId> out;
-  out.reserve(bytes.size() / 16);
-  for (std::size_t at = 0; at < bytes.size(); at += 16) {
-    out.push_back(BlockId{little_endian_at(bytes, at), little_endian_at(bytes, at + 8)});
-  }
-  return out;
-}
-
-std::string block_ids_to_wire(const std::vector<BlockId>& ids) {
-  std::string out;
-  out.reserve(ids.size() * 16);
-  for (const BlockId& id : ids) {
-    append_little_endian(out, id.high);
-    append_little_endian(out, id.low);
-  }
   return out;
 }
 

@@ -39,8 +39,5 @@ void to_wire(const std::vector<WorkerId>& workers, proto::BlockLocation& out);
 Result<AttachmentSettings> settings_from_wire(const proto::AttachmentOptions& options);
 Result<WorkerFigures> figures_from_wire(const proto::WorkerInfo& worker);
 Result<PresenceReport> report_from_wire(const proto::HeartbeatRequest& request);
-// 16 bytes each, high then low, little-endian.
-Result<std::vector<BlockId>> block_ids_from_wire(const std::string& bytes);
-std::string block_ids_to_wire(const std::vector<BlockId>& ids);
 
 }  // namespace hearth::master

@@ -47,11 +47,12 @@ ClientImpl::Parts::Parts(ClientImpl& client, Address address)
       resolver(client.options_, client.clock_, client.io_->executor(), master, peers),
       stores(client.clock_),
       keeper(client.clock_, group, peers, *client.grants_),
-      engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, keeper, client.counters_}) {}
+      engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, keeper, *client.packed_, client.counters_}) {}
 
 ClientImpl::ClientImpl(const ClientOptions& options, Address master)
     : options_(options), clock_(real_clock()), fork_generation_(hearth::fork_generation()),
-      grants_(std::make_unique<client::GrantCache>(options.max_mapped_bytes, max_grants())), io_(std::make_unique<IoThread>("hearth-client")) {
+      grants_(std::make_unique<client::GrantCache>(options.max_mapped_bytes, max_grants())),
+      packed_(std::make_unique<client::PackedPlaces>(options.max_cached_paths, *grants_)), io_(std::make_unique<IoThread>("hearth-client")) {
   io_->start();
   parts_ = std::make_unique<Parts>(*this, std::move(master));
 }
@@ -78,6 +79,7 @@ ClientImpl::~ClientImpl() {
   if (!stopped) {
     // In a forked child the threads behind these are the parent's; after a hung under-store read they are still at
     // work. Only forgetting them is safe.
+    (void)packed_.release();
     (void)grants_.release();
     (void)parts_.release();
     (void)io_.release();

@@ -11,6 +11,7 @@
 #include "client/src/grant_cache.h"
 #include "client/src/grant_keeper.h"
 #include "client/src/master_link.h"
+#include "client/src/packed_places.h"
 #include "client/src/peers.h"
 #include "client/src/read_engine.h"
 #include "client/src/resolver.h"
@@ -42,6 +43,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Clock& clock() const { return clock_; }
   client::Counters& counters() { return counters_; }
   client::GrantCache& grants() { return *grants_; }
+  client::PackedPlaces& packed() { return *packed_; }
   client::Resolver& resolver() { return parts_->resolver; }
   bool has_local_worker() const { return parts_->peers.has_local(); }
   Deadline metadata_deadline() const { return Deadline::after(clock_, options_.metadata_deadline); }
@@ -112,6 +114,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   const std::uint64_t fork_generation_;
   client::Counters counters_;
   std::unique_ptr<client::GrantCache> grants_;
+  std::unique_ptr<client::PackedPlaces> packed_;
   std::unique_ptr<IoThread> io_;
   std::unique_ptr<Parts> parts_;
 };

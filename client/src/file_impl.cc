@@ -10,6 +10,7 @@ namespace hearth {
 using client::Counters;
 using client::GrantOf;
 using client::MappedGrant;
+using client::PackedPlaces;
 
 namespace {
 
@@ -48,11 +49,11 @@ std::size_t FileImpl::read_mapped(std::span<std::byte> into, std::uint64_t offse
     const std::size_t index = block_index(offset + done);
     Block& block = blocks_[index];
     MappedGrant* grant = block.grant.load(std::memory_order_acquire);
-    if (grant == nullptr) break;
     const BlockRef& ref = resolution_->blocks[index];
     const std::uint64_t in_block = offset + done - ref.start.value;
     const auto count = std::min<std::uint64_t>(into.size() - done, ref.length_bytes - in_block);
-    const std::size_t copied = copy_from(*grant, block, index, in_block, into.subspan(done, count));
+    const std::span<std::byte> part = into.subspan(done, count);
+    const std::size_t copied = grant != nullptr ? copy_from(*grant, block, index, in_block, part) : copy_packed(index, in_block, part);
     done += copied;
     if (copied < count) break;
   }
@@ -78,6 +79,26 @@ std::size_t FileImpl::copy_from(MappedGrant& grant, Block& block, std::size_t in
   grant.unpin();
   found_corrupt(grant, index, *wrong);
   return 0;
+}
+
+std::size_t FileImpl::copy_packed(std::size_t index, std::uint64_t block_offset, std::span<std::byte> into) {
+  const PackedPlaces::Found found = find_packed(index, block_offset, into.size());
+  if (!found.segment) return 0;
+  std::memcpy(into.data(), found.bytes.data(), into.size());
+  found.segment->unpin();
+  client_->counters().add(Counters::mapped_bytes, into.size());
+  return into.size();
+}
+
+PackedPlaces::Found FileImpl::find_packed(std::size_t index, std::uint64_t block_offset, std::uint64_t length) {
+  const BlockRef& block = resolution_->blocks[index];
+  if (block.page_count() > 1 || !client_->options().short_circuit) return {};
+  PackedPlaces::Found found = client_->packed().find(block.id, block_offset, length, client_->options().verify);
+  if (found.wrong) {
+    client_->counters().add(Counters::corrupt_chunks);
+    client_->report_corrupt(shared_from_this(), index, *found.wrong, found.worker);
+  }
+  return found;
 }
 
 void FileImpl::found_corrupt(MappedGrant& grant, std::size_t index, std::uint64_t wrong) {
@@ -211,6 +232,12 @@ Result<ReadView> FileImpl::read_view(std::uint64_t offset, std::size_t length) {
   const BlockRef& block = resolution_->blocks[index];
   const std::uint64_t at = offset - block.start.value;
   length = static_cast<std::size_t>(std::min<std::uint64_t>(length, block.length_bytes - at));
+  if (!has_grant(index)) {
+    if (PackedPlaces::Found found = find_packed(index, at, length); found.segment) {
+      client_->counters().add(Counters::mapped_bytes, length);
+      return ReadView{.bytes = found.bytes, .hold = std::make_shared<const PinnedGrant>(std::move(found.segment))};
+    }
+  }
   if (!has_grant(index) && !use_cached_grant(index) && wants_grant(index)) {
     CHECK_OK(client_->wait(client_->obtain_grant(shared_from_this(), index, GrantOf::block_in_filling)));
   }

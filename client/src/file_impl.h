@@ -11,6 +11,7 @@
 #include "client/src/convert.h"
 #include "client/src/grant_keeper.h"
 #include "client/src/mapped_grant.h"
+#include "client/src/packed_places.h"
 #include "client/src/readahead.h"
 #include "common/async.h"
 
@@ -84,6 +85,10 @@ class FileImpl : public std::enable_shared_from_this<FileImpl> {
   // Bytes copied, from the front; fewer when the rest is not there yet or the grant is gone.
   std::size_t copy_from(client::MappedGrant& grant, Block& block, std::size_t index, std::uint64_t block_offset,
                         std::span<std::byte> into);
+  // Where the range of a packed block lies, pinned; tells the worker of wrong bytes there.
+  client::PackedPlaces::Found find_packed(std::size_t index, std::uint64_t block_offset, std::uint64_t length);
+  // Bytes of a packed block; fewer than asked for when it is not known where they lie.
+  std::size_t copy_packed(std::size_t index, std::uint64_t block_offset, std::span<std::byte> into);
   // Tells the io thread of a sequential reader's progress through a block in filling.
   void keep_filling(std::uint64_t offset, std::size_t length);
   std::shared_ptr<client::MappedGrant> held_grant(std::size_t index);

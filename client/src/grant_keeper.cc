@@ -19,6 +19,7 @@ constexpr Duration ask_within = seconds(1);
 constexpr Duration pause_after_refusal = seconds(1);     // not fully resident yet, say
 constexpr Duration pause_after_unsupported = seconds(10);  // too large to be granted: that does not change soon
 constexpr Duration release_within = seconds(5);
+constexpr std::size_t most_segments_asked = 4096;
 
 // Checksums arrive as little-endian words.
 std::vector<std::uint32_t> decode_checksums(std::span<const std::byte> bytes) {
@@ -123,13 +124,57 @@ Task<std::shared_ptr<MappedGrant>> GrantKeeper::ask(BlockRef block, GrantOf what
     releaser_->released(name);
     co_return Error(Code::bad_frame, "the grant of block " + block.id.to_hex() + " has no descriptor, another length or no checksums; the block is read through the worker");
   }
+  co_return map(std::move(parts));
+}
+
+Result<std::shared_ptr<MappedGrant>> GrantKeeper::map(MappedGrant::Parts parts) {
+  const LeaseName name = parts.lease;
   std::weak_ptr<LeaseReleaser> releaser = releaser_;
   auto on_unmapped = [releaser](const LeaseName& lease) {
     if (auto alive = releaser.lock()) alive->released(lease);
   };
   auto mapped = MappedGrant::map(std::move(parts), on_unmapped);
   if (!mapped) releaser_->released(name);
-  co_return mapped;
+  return mapped;
+}
+
+bool GrantKeeper::wants_segment(const BlockId& segment) const {
+  const auto asked = segments_asked_.find(segment);
+  return (asked == segments_asked_.end() || clock_.now() >= asked->second) && !cache_.find(segment);
+}
+
+Task<> GrantKeeper::obtain_segment(BlockRef block, BlockId segment, Reach worker, Deadline deadline) {
+  if (segments_asked_.size() >= most_segments_asked) {
+    std::erase_if(segments_asked_, [now = clock_.now()](const auto& one) { return one.second <= now; });
+  }
+  const Deadline limit = deadline.sooner_of(Deadline::after(clock_, ask_within));
+  segments_asked_[segment] = limit.when() + pause_after_refusal;
+  proto::GrantRequest request;
+  block_to_wire(block, *request.mutable_block());
+  request.set_segment_id(block_ids_to_wire({segment}));
+  RpcCall call;
+  call.method = Method::grant;
+  call.body = request.SerializeAsString();
+  proto::GrantReply reply;
+  CO_TRY(answer, co_await call_and_decode(worker.channel, std::move(call), &reply, limit));
+  MappedGrant::Parts parts;
+  parts.block = segment;
+  parts.lease = LeaseName{.worker = worker.worker, .connection = worker.connection, .lease = reply.lease_id()};
+  parts.fd_offset_bytes = reply.fd_offset_bytes();
+  parts.length_bytes = reply.length_bytes();
+  if (answer.fds.empty()) {
+    releaser_->released(parts.lease);
+    co_return Error(Code::bad_frame, "the grant of segment " + segment.to_hex() + " has no descriptor; its blocks are read through the worker");
+  }
+  parts.fd = std::move(answer.fds[0]);
+  CO_TRY(grant, map(std::move(parts)));
+  if (peers_.connection_of(worker.worker) != worker.connection) {
+    grant->retire();
+    co_return Error(Code::unavailable, "the connection to the worker was lost while it granted the segment");
+  }
+  segments_asked_.erase(segment);
+  cache_.insert(std::move(grant));
+  co_return ok();
 }
 
 Task<> GrantKeeper::try_out(BlockRef block, WorkerId worker, Deadline deadline) {

@@ -64,12 +64,18 @@ class GrantKeeper {
   // lie at chunks, or at the block's end. no_space, not_found: read it in another way.
   Task<InPlace> read_in_place(std::shared_ptr<MappedGrant> grant, BlockRef block, std::uint64_t offset, std::uint64_t length,
                               Deadline deadline);
+  // The segment in which a reply of the worker placed `block`, into the cache of grants; at most one question at a time for
+  // each, and none for a second after a refusal.
+  Task<> obtain_segment(BlockRef block, BlockId segment, Reach worker, Deadline deadline);
+  bool wants_segment(const BlockId& segment) const;
   // Whether the worker would grant the block: asks for it and gives it back. For those who want to know why not.
   Task<> try_out(BlockRef block, WorkerId worker, Deadline deadline);
   void close() { releaser_->close(); }
 
  private:
   Task<std::shared_ptr<MappedGrant>> ask(BlockRef block, GrantOf what, Reach worker, Deadline deadline);
+  // Maps what was granted, or gives the lease back.
+  Result<std::shared_ptr<MappedGrant>> map(MappedGrant::Parts parts);
 
   const Clock& clock_;
   Executor executor_;
@@ -77,6 +83,7 @@ class GrantKeeper {
   GrantCache& cache_;
   std::shared_ptr<LeaseReleaser> releaser_;
   std::unordered_map<BlockId, std::shared_ptr<Signal>, BlockIdHash> asking_;
+  std::unordered_map<BlockId, TimePoint, BlockIdHash> segments_asked_;  // not to be asked for again before
 };
 
 }  // namespace hearth::client

@@ -215,7 +215,24 @@ Task<> ReadEngine::try_worker(FilePtr file, Segment segment, WorkerId worker, De
   parts_.counters.add(Counters::worker_hit_bytes, reply.hit_bytes());
   parts_.counters.add(Counters::worker_miss_bytes, reply.miss_bytes());
   if (reply.miss_bytes() == 0 && reach->local) file->grant_may_be_possible(segment.block, parts_.clock.now() + pause_after_hit);
+  if (reply.has_packed() && reach->local) learn_place(file->resolution().blocks[segment.block], reply.packed(), *reach);
   co_return ok();
+}
+
+void ReadEngine::learn_place(const BlockRef& block, const proto::PackedPlace& told, const Reach& worker) {
+  const Result<std::vector<BlockId>> named = block_ids_from_wire(told.segment_id());
+  if (!parts_.options.short_circuit || !named || named->size() != 1) return;
+  const BlockId segment = named->front();
+  PackedBlock place;
+  place.segment = segment;
+  place.offset_bytes = told.offset_bytes();
+  place.length_bytes = block.length_bytes;
+  place.chunk_checksums.assign(told.chunk_checksums().begin(), told.chunk_checksums().end());
+  parts_.packed.learn(block.id, std::move(place));
+  if (!parts_.keeper.wants_segment(segment)) return;
+  const Deadline deadline = Deadline::after(parts_.clock, parts_.options.attempt_deadline);
+  const Status started = parts_.group.spawn(parts_.keeper.obtain_segment(block, segment, worker, deadline), "obtain_segment");
+  if (!started) log_debug("segment_not_asked_for", {{"why", started.error().to_string()}});
 }
 
 void ReadEngine::note_failure(const FilePtr& file, const Segment& segment, WorkerId worker, const Error& error) {

@@ -10,6 +10,7 @@
 #include "client/src/counters.h"
 #include "client/src/file_impl.h"
 #include "client/src/grant_keeper.h"
+#include "client/src/packed_places.h"
 #include "client/src/peers.h"
 #include "client/src/resolver.h"
 #include "client/src/signal.h"
@@ -18,6 +19,10 @@
 
 #include <memory>
 #include <span>
+
+namespace hearth::proto {
+class PackedPlace;
+}
 
 namespace hearth::client {
 
@@ -34,6 +39,7 @@ class ReadEngine {
     Resolver& resolver;
     StoreReader& stores;
     GrantKeeper& keeper;
+    PackedPlaces& packed;
     Counters& counters;
   };
   explicit ReadEngine(Parts parts);
@@ -70,6 +76,8 @@ class ReadEngine {
   Task<> read_segment_within_budget(FilePtr file, Segment segment, Deadline deadline);
   Task<> try_everyone(FilePtr file, Segment segment, Deadline deadline);
   Task<> try_worker(FilePtr file, Segment segment, WorkerId worker, Deadline deadline);
+  // A worker of this host said where the block lies: later reads go there, over a segment that is granted once.
+  void learn_place(const BlockRef& block, const proto::PackedPlace& told, const Reach& worker);
   Task<> try_store(FilePtr file, Segment segment, Deadline deadline);
   Task<> confirm_stale(FilePtr file, Error seen, Deadline deadline);
   Task<> fetch_chunk(FilePtr file, Readahead::ChunkPtr chunk);

@@ -112,9 +112,9 @@ TEST(Readahead, WhatIsReadAloneIsNotFetchedAgain) {
   ASSERT_EQ(ahead.begin_fetch(10 * mib, file_length), nullptr) << "all of them are loading";
   ahead.read_alone(11 * mib);
   std::vector<std::byte> into(2 * mib);
-  ahead.end_fetch(loading[0], ok());
-  ASSERT_EQ(ahead.take(into, 2 * mib), into.size());
-  const auto next = ahead.begin_fetch(4 * mib, file_length);
+  ahead.end_fetch(loading[3], ok());
+  ASSERT_EQ(ahead.take(into, 8 * mib), into.size());
+  const auto next = ahead.begin_fetch(10 * mib, file_length);
   ASSERT_NE(next, nullptr);
   EXPECT_EQ(next->offset, 11 * mib);
 }

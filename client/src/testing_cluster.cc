@@ -145,6 +145,28 @@ void FakeWorker::damage(const std::string& path, const FakeFile& file, std::uint
   for (const BlockRef& block : blocks_of(path, file)) damaged_[block.id] = offset;
 }
 
+void FakeWorker::pack(const std::string& path, const FakeFile& file) {
+  std::lock_guard lock(mutex_);
+  for (const BlockRef& block : blocks_of(path, file)) {
+    packed_[block.id] = segment_.size();
+    segment_ += blocks_[block.id];
+    if (const auto damage = damaged_.find(block.id); damage != damaged_.end()) segment_[packed_[block.id] + damage->second] ^= 1;
+    segment_.resize((segment_.size() + 63) / 64 * 64);
+  }
+}
+
+void FakeWorker::move_packed(std::uint64_t by_bytes) {
+  std::lock_guard lock(mutex_);
+  for (auto& [block, offset] : packed_) offset += by_bytes;
+}
+
+void FakeWorker::start_a_segment() {
+  std::lock_guard lock(mutex_);
+  segment_id_.low += 1;
+  segment_.clear();
+  packed_.clear();
+}
+
 void FakeWorker::refuse_grants(Code code) {
   std::lock_guard lock(mutex_);
   refusal_ = code;
@@ -169,6 +191,8 @@ Result<ServerReply> FakeWorker::grant(const proto::GrantRequest& request) {
   if (refusal_ != Code::ok) return Error(refusal_, "grants are refused here");
   const auto found = blocks_.find(block_id_from_wire(request.block()));
   if (found == blocks_.end()) return Error(Code::not_found, "not cached");
+  if (request.segment_id() == block_ids_to_wire({segment_id_})) return grant_segment();
+  if (packed_.contains(found->first)) return Error(Code::unsupported, "it is packed");
   std::string content = found->second;
   ServerReply reply;
   for (const std::uint32_t sum : chunk_checksums(std::as_bytes(std::span(content)))) {
@@ -184,20 +208,37 @@ Result<ServerReply> FakeWorker::grant(const proto::GrantRequest& request) {
   return reply;
 }
 
+Result<ServerReply> FakeWorker::grant_segment() {
+  proto::GrantReply body;
+  leases_.push_back(leases_.size() + 1);
+  body.set_lease_id(leases_.back());
+  body.set_length_bytes(segment_.size());
+  ServerReply reply;
+  reply.body = body.SerializeAsString();
+  reply.fds.push_back(sealed_memory(segment_));
+  return reply;
+}
+
 Task<ServerReply> FakeWorker::read(std::shared_ptr<ServerCall> call) {
   proto::ReadRequest request;
   request.ParseFromString(call->body());
   std::string bytes;
+  proto::ReadReply body;
   {
     std::lock_guard lock(mutex_);
     const auto found = blocks_.find(block_id_from_wire(request.block()));
     if (found != blocks_.end()) bytes = found->second.substr(request.offset_bytes(), request.length_bytes());
+    const auto packed = packed_.find(block_id_from_wire(request.block()));
+    if (packed != packed_.end() && call->peer().is_local) {
+      body.mutable_packed()->set_segment_id(block_ids_to_wire({segment_id_}));
+      body.mutable_packed()->set_offset_bytes(packed->second);
+      for (const std::uint32_t sum : chunk_checksums(std::as_bytes(std::span(found->second)))) body.mutable_packed()->add_chunk_checksums(sum);
+    }
   }
   if (bytes.empty()) co_return Error(Code::unavailable, "this worker can not reach the store");
   std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(bytes))};
   const std::uint32_t sum = crc32c(parts[0]);
   CO_CHECK_OK(co_await call->send_part(0, std::move(parts), sum));
-  proto::ReadReply body;
   body.set_hit_bytes(bytes.size());
   ServerReply reply;
   reply.body = body.SerializeAsString();

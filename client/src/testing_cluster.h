@@ -70,6 +70,10 @@ class FakeWorker : public FakeServer {
   void start_again();
   // Flips a byte in what is granted, after its checksums were taken.
   void damage(const std::string& path, const FakeFile& file, std::uint64_t offset);
+  // Puts the blocks of a held file into the worker's segment, which is granted as it is at that moment.
+  void pack(const std::string& path, const FakeFile& file);
+  void move_packed(std::uint64_t by_bytes);  // replies place packed blocks so much further on, and the segment stays
+  void start_a_segment();                    // under another id, and empty
   void recall_everything();
   void refuse_grants(Code code);
   std::vector<std::uint64_t> released() const;
@@ -81,11 +85,15 @@ class FakeWorker : public FakeServer {
 
  private:
   Result<ServerReply> grant(const proto::GrantRequest& request);
+  Result<ServerReply> grant_segment();
   Task<ServerReply> read(std::shared_ptr<ServerCall> call);
 
   const std::uint64_t id_;
   std::map<BlockId, std::string> blocks_;
   std::map<BlockId, std::uint64_t> damaged_;
+  std::map<BlockId, std::uint64_t> packed_;  // offset in the segment
+  BlockId segment_id_{7, 7};
+  std::string segment_;
   std::vector<std::uint64_t> leases_;
   std::vector<std::uint64_t> released_;
   Code refusal_ = Code::ok;

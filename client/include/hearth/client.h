@@ -98,8 +98,8 @@ struct ClientOptions {
   std::chrono::milliseconds read_deadline{30'000};      // one pread, with retries elsewhere
   std::chrono::milliseconds attempt_deadline{5'000};    // one try at one worker while others remain
   std::uint64_t max_mapped_bytes = 8ULL << 30;  // grants kept by this client
-  std::size_t max_cached_paths = 100'000;
-  std::uint64_t grant_min_bytes = 256U << 10;   // smaller blocks are sent, not mapped
+  std::size_t max_cached_paths = 250'000;       // and places of packed blocks
+  std::uint64_t grant_min_bytes = 1U << 20;     // smaller blocks are packed together in shared memory, or sent
   bool short_circuit = true;
   bool direct_store_reads = true;  // read the under-store itself when no worker can serve
   Verify verify = Verify::once;
