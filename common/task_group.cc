@@ -88,7 +88,10 @@ struct TaskGroup::Impl {
 
 TaskGroup::TaskGroup(Executor executor, Clock& clock) : impl_(std::make_unique<Impl>(std::move(executor), clock)) {}
 
-TaskGroup::~TaskGroup() { assert(impl_->running.empty() && "await drain() before the group goes away"); }
+TaskGroup::~TaskGroup() {
+  for (const Running& left : impl_->running) log_error("task_outlives_its_group", {{"task", left.name}});
+  assert(impl_->running.empty() && "await drain() before the group goes away");
+}
 
 Status TaskGroup::spawn(Task<> task, std::string_view name) {
   if (impl_->is_closed) {

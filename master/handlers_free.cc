@@ -2,6 +2,7 @@
 //
 // Every worker is asked, not only those that the location map names: the map hears of a block with the worker's next
 // report, and what was loaded just before a free must be freed too.
+#include "common/block_wire.h"
 #include "master/master_service.h"
 #include "master/run_on.h"
 #include "master/wire.h"

@@ -2,6 +2,7 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
@@ -17,8 +18,12 @@ void Event::set() {
   timer_.cancel();
 }
 
+// A cancellation that came before a wait began, or while its end was on the way, ends it too: a loop of waits would
+// otherwise go on for ever.
 Task<> Event::wait(std::shared_ptr<Event> event) {
   if (event->set_) co_return ok();
+  const auto cancellation = co_await asio::this_coro::cancellation_state;
+  if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error(Code::cancelled, "the wait was cancelled");
   boost::system::error_code ignored;
   auto token = asio::redirect_error(asio::use_awaitable, ignored);
   co_await event->timer_.async_wait(token);
@@ -32,10 +37,13 @@ Task<> Event::wait_until(std::shared_ptr<Event> event, Clock& clock, Deadline de
     Status status = co_await wait(event);
     co_return status;
   }
+  const auto cancellation = co_await asio::this_coro::cancellation_state;
+  if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error(Code::cancelled, "the wait was cancelled");
   using asio::experimental::awaitable_operators::operator||;
   auto race = wait(event) || clock.sleep_until(deadline.when());
   auto outcome = co_await std::move(race);
   if (event->is_set()) co_return ok();
+  if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error(Code::cancelled, "the wait was cancelled");
   if (outcome.index() == 0) co_return std::get<0>(std::move(outcome));
   if (!std::get<1>(outcome)) co_return std::get<1>(std::move(outcome));
   co_return Error(Code::deadline_exceeded, "the deadline passed while waiting");
