@@ -2,7 +2,8 @@
 //
 // Threads: public methods from any, tasks on the io thread (those say Task<>).
 // Owns:    every part. Users' tasks keep it alive; its own background tasks are waited for by the destructor.
-// Fork:    a child has no io thread, so every call there fails (usable()) and the destructor only forgets.
+// Fork:    a child has no io thread, and locks there may be held for ever by threads it does not have. So every call
+//          fails before it takes one (usable()), and the destructor only forgets.
 #pragma once
 
 #include <hearth/client.h>
@@ -17,6 +18,7 @@
 #include "client/src/store_reader.h"
 #include "common/async.h"
 #include "common/clock.h"
+#include "common/fork.h"
 #include "common/io_thread.h"
 #include "common/net/rpc.h"
 #include "common/task_group.h"
@@ -109,7 +111,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
 
   const ClientOptions options_;
   Clock& clock_;
-  const std::uint64_t fork_generation_;
+  const ForkGuard fork_;
   client::Counters counters_;
   std::unique_ptr<client::GrantCache> grants_;
   std::unique_ptr<IoThread> io_;

@@ -43,6 +43,10 @@ void FakeServer::start(const std::vector<Address>& addresses) {
   for (const Method method : methods_) {
     server_->handle(method, [this](std::shared_ptr<ServerCall> call) { return handle(std::move(call)); });
   }
+  server_->on_disconnect([this](ConnectionId) {
+    std::lock_guard lock(mutex_);
+    ++connections_ended_;
+  });
   for (const Address& address : addresses) {
     const Status listening = server_->listen(address);
     assert(listening);
@@ -90,6 +94,11 @@ Task<ServerReply> FakeServer::handle(std::shared_ptr<ServerCall> call) {
   if (failure != Code::ok) co_return Error(failure, "scripted to fail");
   Result<ServerReply> reply = co_await answer(call);
   co_return reply;
+}
+
+int FakeServer::connections_ended() const {
+  std::lock_guard lock(mutex_);
+  return connections_ended_;
 }
 
 void FakeServer::notify_all(Method method, std::string body) {

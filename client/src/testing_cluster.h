@@ -36,6 +36,7 @@ class FakeServer {
   virtual ~FakeServer();
   void fail_with(Code code);  // every later call, ok ends it
   int calls(Method method) const;
+  int connections_ended() const;
   std::string tcp_address() const { return tcp_.to_string(); }
   const std::string& socket_path() const { return socket_path_; }
   void start(const std::vector<Address>& addresses);
@@ -60,6 +61,7 @@ class FakeServer {
   Address tcp_;
   Code failure_ = Code::ok;
   std::map<Method, int> calls_;
+  int connections_ended_ = 0;
 };
 
 class FakeWorker : public FakeServer {
