@@ -214,6 +214,62 @@ const char *check_async_reads(const char *master, const known_file *known) {
   return NULL;
 }
 
+const char *check_batches(const char *master, const known_file *small, const known_file *large) {
+  hearth_client *client = connect_to(master);
+  EXPECT(client != NULL);
+  EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "client is NULL", hearth_stat_many(NULL, NULL, 0));
+  EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "client is NULL", hearth_open_many(NULL, NULL, 0));
+  EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "client is NULL", hearth_read_many(NULL, NULL, 0));
+  EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "items is NULL", hearth_stat_many(client, NULL, 1));
+  EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "items is NULL", hearth_open_many(client, NULL, 1));
+  EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "items is NULL", hearth_read_many(client, NULL, 1));
+  EXPECT(hearth_stat_many(client, NULL, 0) == 0 && hearth_open_many(client, NULL, 0) == 0 && hearth_read_many(client, NULL, 0) == 0);
+
+  hearth_stat_item stats[4];
+  memset(stats, 0, sizeof stats);
+  stats[0].path = small->path;
+  stats[1].path = "/absent";
+  stats[2].path = NULL;
+  stats[3].path = large->path;
+  EXPECT(hearth_stat_many(client, stats, 4) == 2);
+  EXPECT(strstr(hearth_error_message(), "/absent") != NULL);
+  EXPECT(stats[0].result == 0 && stats[0].status.length_bytes == small->length);
+  EXPECT(stats[1].result == HEARTH_NOT_FOUND && stats[2].result == HEARTH_INVALID_ARGUMENT);
+  EXPECT(stats[3].result == 0 && stats[3].status.length_bytes == large->length);
+
+  hearth_open_item opens[3];
+  memset(opens, 0xff, sizeof opens);
+  opens[0].path = small->path;
+  opens[1].path = "/absent";
+  opens[2].path = large->path;
+  EXPECT(hearth_open_many(client, opens, 3) == 2);
+  EXPECT(opens[0].file != NULL && opens[1].file == NULL && opens[2].file != NULL && opens[1].result == HEARTH_NOT_FOUND);
+
+  unsigned char into[4][600];
+  hearth_read_item reads[6];
+  memset(reads, 0, sizeof reads);
+  for (size_t i = 0; i < 4; ++i) {
+    reads[i].file = opens[i % 2 * 2].file;
+    reads[i].into = into[i];
+    reads[i].size = sizeof into[i];
+    reads[i].offset = i * 1001;
+  }
+  reads[5].file = opens[0].file;
+  reads[5].size = 1; /* into no memory */
+  EXPECT(hearth_read_many(client, reads, 6) == 4);
+  EXPECT(strstr(hearth_error_message(), "file of item 4 is NULL") != NULL);
+  EXPECT(reads[4].result == HEARTH_INVALID_ARGUMENT && reads[5].result == HEARTH_INVALID_ARGUMENT);
+  for (size_t i = 0; i < 4; ++i) {
+    const known_file *known = i % 2 == 0 ? small : large;
+    EXPECT(reads[i].result == (int64_t)sizeof into[i]);
+    EXPECT(memcmp(into[i], known->content + i * 1001, sizeof into[i]) == 0);
+  }
+  hearth_close(opens[0].file);
+  hearth_close(opens[2].file);
+  hearth_disconnect(client);
+  return NULL;
+}
+
 const char *check_view(const char *master, const known_file *known) {
   hearth_client *client = connect_to(master);
   hearth_file *file = NULL;
@@ -326,6 +382,12 @@ static const char *in_child(hearth_client *client, hearth_file *file, hearth_vie
   EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "fork", hearth_pread_async(file, &byte, 1, 0, never, NULL));
   EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "fork", hearth_view_open(file, 0, 1, &another));
   EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "fork", hearth_load(file, 0, 1));
+  hearth_stat_item stat_item = {.path = known->path};
+  hearth_open_item open_item = {.path = known->path};
+  hearth_read_item read_item = {.file = file, .into = &byte, .size = 1};
+  EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "fork", hearth_stat_many(client, &stat_item, 1));
+  EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "fork", hearth_open_many(client, &open_item, 1));
+  EXPECT_FAILS(HEARTH_INVALID_ARGUMENT, "fork", hearth_read_many(client, &read_item, 1));
   EXPECT(memcmp(view->data, known->content, view->length) == 0);
   hearth_close(file);
   hearth_disconnect(client);

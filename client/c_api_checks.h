@@ -20,6 +20,7 @@ const char *check_bad_options(const char *master);
 const char *check_null_arguments(const char *master, const known_file *file);
 const char *check_reads(const char *master, const known_file *file);
 const char *check_async_reads(const char *master, const known_file *file);
+const char *check_batches(const char *master, const known_file *small, const known_file *large);
 const char *check_view(const char *master, const known_file *file);
 const char *check_no_view(const char *master, const known_file *file);
 const char *check_status(const char *master, const known_file *file, const char *link, const char *target);

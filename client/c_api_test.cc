@@ -74,6 +74,12 @@ TEST_F(CApi, CallbacksAnswerAsynchronousReads) {
   expect_so(check_async_reads(address_.c_str(), &small));
 }
 
+TEST_F(CApi, ManyAtOnceHaveAResultEach) {
+  const known_file small = known("/d/small", small_);
+  const known_file large = known("/d/large", large_);
+  expect_so(check_batches(address_.c_str(), &small, &large));
+}
+
 TEST_F(CApi, AViewOutlivesFileAndClientAndMayBeMoved) {
   const known_file file = known("/d/large", large_);
   expect_so(check_view(address_.c_str(), &file));

@@ -126,6 +126,10 @@ int first_not_refused(const Client& client, const File& file) {
   told.reset();
   client.async_stat("/small", [&](Result<FileStatus> status) { told = status.code(); });
   if (told != Code::invalid_argument) return 103;
+  const std::vector<std::string> paths{"/small", "/large"};
+  std::vector<ReadItem> items{ReadItem{.file = file, .offset = 0, .into = into}};
+  if (!refused(client.stat_many(paths)[1].code()) || !refused(client.open_many(paths)[1].code())) return 105;
+  if (!refused(client.read_many(items).code())) return 106;
   client.forget();
   (void)client.counters();
   if (client.stat("/small").error().message().find("connect again") == std::string::npos) return 104;

@@ -1,30 +1,15 @@
 // The C ABI over the public classes: arguments checked, results turned into numbers, nothing thrown.
-//
-// Threads: any. The message of the last failure is of the calling thread.
-#include <hearth/client.h>
-#include <hearth/hearth.h>
+#include "client/src/c_api.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <limits>
 #include <memory>
 #include <new>
 #include <string>
-#include <type_traits>
 #include <utility>
-
-struct hearth_client {
-  hearth::Client client;
-};
-struct hearth_file {
-  hearth::File file;
-};
-struct hearth_listing {
-  hearth::DirectoryPage page;
-};
 
 namespace hearth {
 namespace {
@@ -49,6 +34,10 @@ static_assert(sizeof(hearth_status) == 88 && offsetof(hearth_status, length_byte
 static_assert(sizeof(hearth_counters) == 128 && offsetof(hearth_counters, worker_hit_bytes) == 8 &&
               offsetof(hearth_counters, worker_miss_bytes) == 16 && offsetof(hearth_counters, store_bytes) == 24 &&
               offsetof(hearth_counters, retries) == 32 && offsetof(hearth_counters, corrupt_chunks) == 40);
+static_assert(sizeof(hearth_stat_item) == 120 && offsetof(hearth_stat_item, result) == 8 && offsetof(hearth_stat_item, status) == 16);
+static_assert(sizeof(hearth_open_item) == 40 && offsetof(hearth_open_item, file) == 8 && offsetof(hearth_open_item, result) == 16);
+static_assert(sizeof(hearth_read_item) == 56 && offsetof(hearth_read_item, into) == 8 && offsetof(hearth_read_item, size) == 16 &&
+              offsetof(hearth_read_item, offset) == 24 && offsetof(hearth_read_item, result) == 32);
 static_assert(sizeof(hearth_view) == 32 && offsetof(hearth_view, length) == 8 && offsetof(hearth_view, hold) == 16);
 constexpr std::size_t first_options_size = 96;  // of the first version that was published
 
@@ -64,55 +53,8 @@ static_assert(HEARTH_REGULAR == static_cast<int>(EntryType::regular) && HEARTH_D
 static_assert(HEARTH_VERIFY_OFF == static_cast<int>(Verify::off) && HEARTH_VERIFY_ONCE == static_cast<int>(Verify::once) &&
               HEARTH_VERIFY_ALWAYS == static_cast<int>(Verify::always));
 
-// ---- failures
-
 // A buffer, so that saying what went wrong can not itself go wrong.
 thread_local char last_message[1024];
-
-std::int64_t fail(Code code, std::string_view message) noexcept {
-  const std::size_t length = std::min(message.size(), sizeof last_message - 1);
-  std::memcpy(last_message, message.data(), length);
-  last_message[length] = '\0';
-  return -static_cast<std::int64_t>(info(code).code);
-}
-
-std::int64_t fail(const Error& error) noexcept { return fail(error.code(), error.message()); }
-
-std::int64_t missing(const char* what) noexcept {
-  char message[128];
-  const int length = std::snprintf(message, sizeof message, "%s is NULL; give a valid pointer", what);
-  return fail(Code::invalid_argument, std::string_view(message, static_cast<std::size_t>(length)));
-}
-
-// Nothing that `body` throws goes on into C: out of memory is a code, too.
-template <class Body>
-std::int64_t guarded(Body body) noexcept {
-  try {
-    return body();
-  } catch (const std::exception& thrown) {
-    return fail(Code::internal, thrown.what());
-  } catch (...) {
-    return fail(Code::internal, "an exception of an unknown kind");
-  }
-}
-
-// ---- values
-
-void put(const FileStatus& from, hearth_status& out) {
-  out = hearth_status{};
-  out.inode = from.inode;
-  out.length_bytes = from.length_bytes;
-  out.mtime_ns = from.mtime_ns;
-  out.ctime_ns = from.ctime_ns;
-  out.ttl_ms = static_cast<std::uint64_t>(from.ttl.count());
-  out.type = static_cast<std::uint32_t>(from.type);
-  out.mode = from.mode;
-  out.uid = from.uid;
-  out.gid = from.gid;
-  out.link_count = from.link_count;
-  out.attachment = from.attachment;
-  out.flags = from.served_stale ? HEARTH_SERVED_STALE : 0;
-}
 
 std::int64_t put(const std::string& from, char* into, std::size_t size) {
   std::memcpy(into, from.data(), std::min(size, from.size()));
@@ -195,9 +137,43 @@ Hold* hold_of(hearth_view& view) { return std::launder(reinterpret_cast<Hold*>(&
 std::span<std::byte> bytes_of(void* into, std::size_t size) { return {static_cast<std::byte*>(into), size}; }
 
 }  // namespace
+
+namespace c_api {
+
+std::int64_t fail(Code code, std::string_view message) noexcept {
+  const std::size_t length = std::min(message.size(), sizeof last_message - 1);
+  std::memcpy(last_message, message.data(), length);
+  last_message[length] = '\0';
+  return -static_cast<std::int64_t>(info(code).code);
+}
+
+std::int64_t missing(const char* what) noexcept {
+  char message[128];
+  const int length = std::snprintf(message, sizeof message, "%s is NULL; give a valid pointer", what);
+  return fail(Code::invalid_argument, std::string_view(message, static_cast<std::size_t>(length)));
+}
+
+void put(const FileStatus& from, hearth_status& out) {
+  out = hearth_status{};
+  out.inode = from.inode;
+  out.length_bytes = from.length_bytes;
+  out.mtime_ns = from.mtime_ns;
+  out.ctime_ns = from.ctime_ns;
+  out.ttl_ms = static_cast<std::uint64_t>(from.ttl.count());
+  out.type = static_cast<std::uint32_t>(from.type);
+  out.mode = from.mode;
+  out.uid = from.uid;
+  out.gid = from.gid;
+  out.link_count = from.link_count;
+  out.attachment = from.attachment;
+  out.flags = from.served_stale ? HEARTH_SERVED_STALE : 0;
+}
+
+}  // namespace c_api
 }  // namespace hearth
 
 using namespace hearth;  // NOLINT(google-build-using-namespace): the functions below are C's
+using namespace hearth::c_api;  // NOLINT(google-build-using-namespace): the functions below are C's
 
 extern "C" {
 

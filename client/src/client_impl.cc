@@ -38,7 +38,8 @@ ClientImpl::Parts::Parts(ClientImpl& client, Address address)
       resolver(client.options_, client.clock_, client.io_->executor(), master, peers),
       stores(client.clock_),
       keeper(client.clock_, group, peers, *client.grants_),
-      engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, keeper, client.counters_}) {}
+      engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, keeper, client.counters_}),
+      batches(engine.parts(), engine) {}
 
 ClientImpl::ClientImpl(const ClientOptions& options, Address master)
     : options_(options), clock_(real_clock()),

@@ -8,6 +8,7 @@
 
 #include <hearth/client.h>
 
+#include "client/src/batch_reader.h"
 #include "client/src/counters.h"
 #include "client/src/grant_cache.h"
 #include "client/src/grant_keeper.h"
@@ -77,6 +78,10 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Task<> detach(std::string path);
   Task<Client::Freed> free(std::string path, bool recursive);
   Task<MasterStatus> master_status();
+  // batch_calls.cc
+  Task<std::vector<Result<FileStatus>>> stat_many(std::vector<std::string> paths);
+  Task<std::vector<Result<std::shared_ptr<FileImpl>>>> open_many(std::vector<std::string> paths);
+  Task<> read_many(client::PendingReads reads);
   // policy_calls.cc
   enum class PolicyApply : std::uint8_t { now, dry_run };
   Task<PolicyVersion> policy(std::uint64_t version);
@@ -103,6 +108,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
     client::StoreReader stores;
     client::GrantKeeper keeper;
     client::ReadEngine engine;
+    client::BatchReader batches;
   };
   Task<> connect_task();
   Task<> fill_in_replicas(std::vector<BlockRef> blocks, std::vector<BlockPlacement>* placements, WorkerStatus worker);

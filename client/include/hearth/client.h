@@ -174,6 +174,14 @@ class HEARTH_API File {
   std::shared_ptr<FileImpl> impl_;  // shared: reads in flight outlive the handle
 };
 
+// One read of many: of `file`, at `offset`, up to into.size() bytes. The result is as of File::pread().
+struct ReadItem {
+  File file;
+  std::uint64_t offset = 0;
+  std::span<std::byte> into;
+  Result<std::size_t> result = std::size_t{0};
+};
+
 class HEARTH_API Client {
  public:
   // Connects to the master and negotiates the protocol version.
@@ -182,6 +190,14 @@ class HEARTH_API Client {
   Result<FileStatus> stat(std::string_view path) const;
   Result<DirectoryPage> list(std::string_view path, std::string_view after = {}, std::size_t limit = 1000) const;
   Result<File> open(std::string_view path) const;
+  // The same of each path, in their order, each with a result of its own; what is not cached costs one round trip to the
+  // master in all (per 1,000 paths).
+  std::vector<Result<FileStatus>> stat_many(std::span<const std::string> paths) const;
+  std::vector<Result<File>> open_many(std::span<const std::string> paths) const;
+  // Sets the result of each item. What is mapped is copied here; up to 64 KiB each, the others cost one round trip per worker in
+  // all (per 1,024 items or 1 MiB); larger ones, and those that fail there, are read as pread() does. Items of one call
+  // must not overlap in memory. Fails as a whole only where every call does (a forked child), and sets nothing then.
+  Status read_many(std::span<ReadItem> items) const;
   // Whole content of a small file (at most `max_bytes`, else invalid_argument).
   Result<std::string> read_file(std::string_view path, std::uint64_t max_bytes = 64ULL << 20) const;
   void async_open(std::string path, std::function<void(Result<File>)> done) const;

@@ -209,6 +209,35 @@ HEARTH_API int64_t hearth_view_open(hearth_file *file, uint64_t offset, size_t l
 /* Empties the view. An empty one, and NULL, do nothing. */
 HEARTH_API void hearth_view_release(hearth_view *view) HEARTH_NOEXCEPT;
 
+/* ---- many at once: one round trip for all that is not cached or mapped, see hearth::Client. Each returns how many items
+ * went well; the others say why in `result`, and hearth_error_message() is that of the first of them. */
+
+typedef struct hearth_stat_item {
+  const char *path;
+  int64_t result;       /* 0 or a hearth_code */
+  hearth_status status; /* when it is 0 */
+  uint64_t reserved[2];
+} hearth_stat_item;
+HEARTH_API int64_t hearth_stat_many(hearth_client *client, hearth_stat_item *items, size_t count) HEARTH_NOEXCEPT;
+
+typedef struct hearth_open_item {
+  const char *path;
+  hearth_file *file; /* to be closed; NULL when `result` is not 0 */
+  int64_t result;
+  uint64_t reserved[2];
+} hearth_open_item;
+HEARTH_API int64_t hearth_open_many(hearth_client *client, hearth_open_item *items, size_t count) HEARTH_NOEXCEPT;
+
+typedef struct hearth_read_item {
+  hearth_file *file; /* of this client */
+  void *into;        /* the memory of two items must not overlap */
+  size_t size;
+  uint64_t offset;
+  int64_t result; /* as of hearth_pread() */
+  uint64_t reserved[2];
+} hearth_read_item;
+HEARTH_API int64_t hearth_read_many(hearth_client *client, hearth_read_item *items, size_t count) HEARTH_NOEXCEPT;
+
 /* Asks the workers to cache [offset, offset + length); returns the bytes that they then have. */
 HEARTH_API int64_t hearth_load(hearth_file *file, uint64_t offset, uint64_t length) HEARTH_NOEXCEPT;
 
