@@ -22,11 +22,11 @@ string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
 
 add_compile_options(-Wall -Wextra -Werror=return-type -Wno-missing-field-initializers -fno-plt)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  add_compile_options(-fcoroutines)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fcoroutines>)
   # False: the frame of a coroutine comes from Asio's awaitable_frame_base::operator new and goes to its operator delete
   # (aligned_alloc and free in the end). g++ inlines the first, does not inline the second and sees a mismatch, at a place
   # of ours, so that no narrower switch reaches it. AddressSanitizer sees mismatches that are real.
-  add_compile_options(-Wno-mismatched-new-delete)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-mismatched-new-delete>)
 endif()
 if(HEARTH_SANITIZE STREQUAL "address")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)

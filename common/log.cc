@@ -12,6 +12,7 @@
 
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
@@ -107,7 +108,15 @@ std::mutex output_mutex;
 std::shared_ptr<const Output> output;  // guarded by output_mutex; shared with calls in flight
 std::atomic<std::uint64_t> drops_before{0};
 
+// A forked child must not find the mutex locked by a thread that it does not have.
+void lock_over_fork() {
+  static const int registered = ::pthread_atfork([] { output_mutex.lock(); }, [] { output_mutex.unlock(); },
+                                                 [] { output_mutex.unlock(); });
+  (void)registered;
+}
+
 std::shared_ptr<const Output> current_output() {
+  lock_over_fork();
   const std::lock_guard lock(output_mutex);
   return output;
 }

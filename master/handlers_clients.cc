@@ -59,16 +59,20 @@ MasterService::Answer MasterService::resolve(Call call) {
   if (!tenant) co_return std::move(tenant).error().with_context("resolving " + printable(request.path().substr(0, 256)));
   CO_TRY(found, co_await run_on(parts_.names, parts_.metadata.resolve(std::move(path), freshness, deadline)));
   proto::ResolveReply reply;
+  put_resolved(found, request.tenant(), reply);
+  co_return reply_with(reply);
+}
+
+void MasterService::put_resolved(ResolvedView& found, const std::string& tenant, proto::ResolveReply& reply) const {
   to_wire(found.file, *reply.mutable_info());
   for (BlockRef& block : found.blocks) {
-    block.file.tenant = request.tenant();
+    block.file.tenant = tenant;
     block_to_wire(block, *reply.add_blocks());
     to_wire(membership_.locations(block.id), *reply.add_locations());
   }
   reply.set_store_uri(found.store_uri);
   to_wire(found.settings, *reply.mutable_options());
   reply.set_worker_table_version(membership_.table_version());
-  co_return reply_with(reply);
 }
 
 MasterService::Answer MasterService::locate(Call call) {

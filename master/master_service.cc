@@ -58,6 +58,8 @@ void MasterService::serve(RpcServer& server) {
   add(server, Method::register_worker, &MasterService::register_worker);
   add(server, Method::heartbeat, &MasterService::heartbeat);
   add(server, Method::deregister_worker, &MasterService::deregister_worker);
+  add(server, Method::stat_many, &MasterService::stat_many);
+  add(server, Method::resolve_many, &MasterService::resolve_many);
 }
 
 MasterService::Answer MasterService::timed(Call call, Operation operation) {

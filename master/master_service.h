@@ -14,6 +14,10 @@
 #include <memory>
 #include <string>
 
+namespace hearth::proto {
+class ResolveReply;
+}
+
 namespace hearth::master {
 
 struct ServiceOptions {
@@ -71,6 +75,14 @@ class MasterService {
   Answer attachments(Call call);
   Answer bad_location(Call call);
   Answer master_status(Call call);
+  void put_resolved(ResolvedView& found, const std::string& tenant, proto::ResolveReply& reply) const;
+  // handlers_many.cc
+  Answer stat_many(Call call);
+  Answer resolve_many(Call call);
+  struct Many;  // one message of many names, as far as it got
+  Task<> run_lanes(std::shared_ptr<Many> many);
+  Task<> run_lane(std::shared_ptr<Many> many);
+  Task<> answer_many(std::shared_ptr<Many> many);  // on the namespace executor
   // handlers_policy.cc
   Answer policy_get(Call call);
   Answer policy_list(Call call);

@@ -8,6 +8,7 @@
 #include "worker/observe_handlers.h"
 #include "worker/prefetch.h"
 #include "worker/read_handler.h"
+#include "worker/read_many_handler.h"
 #include "worker/service.h"
 #include "worker/wire.h"
 
@@ -101,6 +102,7 @@ Status Shard::make_parts() {
       new Service{options_, clock_, *tiers_, attachments_, *fetcher_, *prefetcher_, *master_, counters_});
   grants_ = std::make_unique<GrantHandler>(*service_, *server_);
   reads_ = std::make_unique<ReadHandler>(*service_, *grants_);
+  batches_ = std::make_unique<ReadManyHandler>(*service_, executor_);
   block_calls_ = std::make_unique<BlockHandlers>(*service_);
   observe_calls_ = std::make_unique<ObserveHandlers>(*service_);
   return ok();
@@ -112,6 +114,7 @@ void Shard::serve_calls() {
     serve(*server_, clock_, method, std::move(operation));
   };
   on(Method::read, [this](Call call) { return reads_->read(std::move(call)); });
+  on(Method::read_many, [this](Call call) { return batches_->read_many(std::move(call)); });
   on(Method::grant, [this](Call call) { return grants_->grant(std::move(call)); });
   on(Method::release, [this](Call call) { return grants_->release(std::move(call)); });
   on(Method::load, [this](Call call) { return block_calls_->load(std::move(call)); });

@@ -38,6 +38,7 @@ class MasterLink;
 class ObserveHandlers;
 class Prefetcher;
 class ReadHandler;
+class ReadManyHandler;
 struct Service;
 
 struct ShardContext {
@@ -120,6 +121,7 @@ class Shard {
   std::unique_ptr<Service> service_;
   std::unique_ptr<GrantHandler> grants_;
   std::unique_ptr<ReadHandler> reads_;
+  std::unique_ptr<ReadManyHandler> batches_;
   std::unique_ptr<BlockHandlers> block_calls_;
   std::unique_ptr<ObserveHandlers> observe_calls_;
   std::unique_ptr<RpcServer> server_;

@@ -14,6 +14,8 @@ Error closed_file() { return Error(Code::invalid_argument, "this file was never 
 
 }  // namespace
 
+std::string_view version() { return HEARTH_VERSION_STRING; }
+
 // ---- File
 
 const FileStatus& File::status() const {
@@ -25,6 +27,8 @@ const std::string& File::path() const {
   static const std::string none;
   return impl_ ? impl_->path() : none;
 }
+
+Status File::usable() const { return impl_ ? impl_->client().usable() : closed_file(); }
 
 Result<std::size_t> File::pread(std::span<std::byte> into, std::uint64_t offset) const {
   if (!impl_) return closed_file();
@@ -199,5 +203,7 @@ void Client::forget(std::string_view path) const {
 ReadCounters Client::counters() const { return impl_->counters().sum(); }
 
 const ClientOptions& Client::options() const { return impl_->options(); }
+
+Status Client::usable() const { return impl_->usable(); }
 
 }  // namespace hearth

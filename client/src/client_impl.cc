@@ -4,7 +4,6 @@
 #include "common/log.h"
 #include "proto/hearth.pb.h"
 
-#include <pthread.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -16,14 +15,6 @@ namespace {
 
 using std::chrono::seconds;
 constexpr Duration stop_within = seconds(5);
-
-// Counts forks in the child. getpid() would be a system call on every read.
-std::atomic<std::uint64_t> fork_count{0};
-std::uint64_t fork_generation() {
-  static const int registered = ::pthread_atfork(nullptr, nullptr, [] { fork_count.fetch_add(1); });
-  (void)registered;
-  return fork_count.load(std::memory_order_relaxed);
-}
 
 // Each grant keeps a descriptor; a quarter of what the process may open leaves the rest to the program.
 std::size_t max_grants() {
@@ -47,10 +38,11 @@ ClientImpl::Parts::Parts(ClientImpl& client, Address address)
       resolver(client.options_, client.clock_, client.io_->executor(), master, peers),
       stores(client.clock_),
       keeper(client.clock_, group, peers, *client.grants_),
-      engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, keeper, *client.packed_, client.counters_}) {}
+      engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, keeper, *client.packed_, client.counters_}),
+      batches(engine.parts(), engine) {}
 
 ClientImpl::ClientImpl(const ClientOptions& options, Address master)
-    : options_(options), clock_(real_clock()), fork_generation_(hearth::fork_generation()),
+    : options_(options), clock_(real_clock()),
       grants_(std::make_unique<client::GrantCache>(options.max_mapped_bytes, max_grants())),
       packed_(std::make_unique<client::PackedPlaces>(options.max_cached_paths, *grants_)), io_(std::make_unique<IoThread>("hearth-client")) {
   io_->start();
@@ -79,10 +71,16 @@ ClientImpl::~ClientImpl() {
   if (!stopped) {
     // In a forked child the threads behind these are the parent's; after a hung under-store read they are still at
     // work. Only forgetting them is safe.
-    (void)packed_.release();
-    (void)grants_.release();
-    (void)parts_.release();
-    (void)io_.release();
+    struct Forgotten {
+      std::unique_ptr<client::GrantCache> grants;
+      std::unique_ptr<client::PackedPlaces> packed;
+      std::unique_ptr<Parts> parts;
+      std::unique_ptr<IoThread> io;
+      Forgotten* next;
+    };
+    static std::atomic<Forgotten*> all{nullptr};  // so that they are not taken for leaks
+    auto* forgotten = new Forgotten{std::move(grants_), std::move(packed_), std::move(parts_), std::move(io_), nullptr};  // tidy-allow(raw-new): never deleted
+    forgotten->next = all.exchange(forgotten);
     return;
   }
   std::binary_semaphore gone{0};
@@ -94,7 +92,7 @@ ClientImpl::~ClientImpl() {
 }
 
 Status ClientImpl::usable() const {
-  if (fork_generation_ == fork_count.load(std::memory_order_relaxed)) return ok();
+  if (!fork_.is_child()) return ok();
   return Error(Code::invalid_argument, "this client was made before fork(); connect again in the child process");
 }
 

@@ -2,11 +2,13 @@
 //
 // Threads: public methods from any, tasks on the io thread (those say Task<>).
 // Owns:    every part. Users' tasks keep it alive; its own background tasks are waited for by the destructor.
-// Fork:    a child has no io thread, so every call there fails (usable()) and the destructor only forgets.
+// Fork:    a child has no io thread, and locks there may be held for ever by threads it does not have. So every call
+//          fails before it takes one (usable()), and the destructor only forgets.
 #pragma once
 
 #include <hearth/client.h>
 
+#include "client/src/batch_reader.h"
 #include "client/src/counters.h"
 #include "client/src/grant_cache.h"
 #include "client/src/grant_keeper.h"
@@ -18,6 +20,7 @@
 #include "client/src/store_reader.h"
 #include "common/async.h"
 #include "common/clock.h"
+#include "common/fork.h"
 #include "common/io_thread.h"
 #include "common/net/rpc.h"
 #include "common/task_group.h"
@@ -77,6 +80,10 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Task<> detach(std::string path);
   Task<Client::Freed> free(std::string path, bool recursive);
   Task<MasterStatus> master_status();
+  // batch_calls.cc
+  Task<std::vector<Result<FileStatus>>> stat_many(std::vector<std::string> paths);
+  Task<std::vector<Result<std::shared_ptr<FileImpl>>>> open_many(std::vector<std::string> paths);
+  Task<> read_many(client::PendingReads reads);
   // policy_calls.cc
   enum class PolicyApply : std::uint8_t { now, dry_run };
   Task<PolicyVersion> policy(std::uint64_t version);
@@ -103,6 +110,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
     client::StoreReader stores;
     client::GrantKeeper keeper;
     client::ReadEngine engine;
+    client::BatchReader batches;
   };
   Task<> connect_task();
   Task<> fill_in_replicas(std::vector<BlockRef> blocks, std::vector<BlockPlacement>* placements, WorkerStatus worker);
@@ -111,7 +119,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
 
   const ClientOptions options_;
   Clock& clock_;
-  const std::uint64_t fork_generation_;
+  const ForkGuard fork_;
   client::Counters counters_;
   std::unique_ptr<client::GrantCache> grants_;
   std::unique_ptr<client::PackedPlaces> packed_;

@@ -17,7 +17,7 @@ namespace {
 // Keeps the bytes of a grant that was pinned.
 struct PinnedGrant {
   explicit PinnedGrant(std::shared_ptr<MappedGrant> pinned) : grant(std::move(pinned)) {}
-  ~PinnedGrant() { grant->unpin(); }
+  ~PinnedGrant() { grant->let_go(); }
   PinnedGrant(const PinnedGrant&) = delete;
   PinnedGrant& operator=(const PinnedGrant&) = delete;
   std::shared_ptr<MappedGrant> grant;  // shared with the cache and with files
@@ -36,7 +36,9 @@ FileImpl::FileImpl(std::shared_ptr<ClientImpl> client, std::string path, client:
   }
 }
 
-FileImpl::~FileImpl() { readahead_->close(); }
+FileImpl::~FileImpl() {
+  if (client_->usable()) readahead_->close();
+}
 
 std::size_t FileImpl::clip(std::size_t wanted, std::uint64_t offset) const {
   const std::uint64_t length = status().length_bytes;
@@ -252,6 +254,7 @@ Result<ReadView> FileImpl::read_view(std::uint64_t offset, std::size_t length) {
   if (!grant || !grant->pin()) {
     return Error(Code::unsupported, path_ + ": these bytes are not in memory that is shared with this host; read them");
   }
+  grant->keep_in_child();
   auto hold = std::make_shared<const PinnedGrant>(grant);
   const auto known = static_cast<std::size_t>(grant->readable(at, length));
   const auto wrong = grant->first_wrong(at, known, client_->options().verify);
@@ -279,6 +282,7 @@ Result<MappedBlock> FileImpl::map() {
   }
   std::shared_ptr<MappedGrant> grant = client_->grants().find(resolution_->blocks[0].id);
   if (!grant || !grant->complete() || !grant->pin()) return Error(Code::busy, path_ + " was just given back to the worker; try again");
+  grant->keep_in_child();
   auto hold = std::make_shared<const PinnedGrant>(grant);
   const auto wrong = grant->first_wrong(0, grant->length_bytes(), client_->options().verify);
   if (wrong) {

@@ -63,6 +63,8 @@ Status MappedGrant::map_memory() {
   if (mapping == MAP_FAILED) {
     return Error(code_from_errno(errno), "could not map block " + parts_.block.to_hex() + ": " + std::strerror(errno));
   }
+  (void)::madvise(mapping, mapping_bytes_, MADV_DONTFORK);
+  closed_in_child(parts_.fd.get());
   mapping_ = mapping;
   data_ = static_cast<const std::byte*>(mapping) + slack;
   verified_ = make_bits(chunks);
@@ -96,13 +98,32 @@ void MappedGrant::try_unmap() {
   std::uint64_t expected = retired_bit;
   if (!state_.compare_exchange_strong(expected, retired_bit | unmapped_bit, std::memory_order_acq_rel)) return;
   if (mapping_ == nullptr) return;
-  ::munmap(mapping_, mapping_bytes_);
+  if (fork_.is_child()) on_unmapped_ = nullptr;  // the lease is the parent's
+  const bool mapped_here = !fork_.is_child() || kept_in_child_.load();
+  if (mapped_here) {
+    ::munmap(mapping_, mapping_bytes_);
+    hearth::kept_in_child(parts_.fd.get());
+  } else {
+    (void)parts_.fd.release();  // closed already
+  }
   mapping_ = nullptr;
   parts_.fd.reset();
   parts_.chunk_checksums = {};
   verified_.reset();
   known_.reset();
   if (on_unmapped_) std::exchange(on_unmapped_, nullptr)(parts_.lease);
+}
+
+void MappedGrant::keep_in_child() {
+  if (kept_in_child_.load(std::memory_order_acquire)) return;
+  hearth::kept_in_child(parts_.fd.get());
+  (void)::madvise(mapping_, mapping_bytes_, MADV_DOFORK);
+  kept_in_child_.store(true, std::memory_order_release);
+}
+
+void MappedGrant::let_go() {
+  if (fork_.is_child()) retire();
+  unpin();
 }
 
 std::uint64_t MappedGrant::readable(std::uint64_t offset, std::uint64_t length) const {

@@ -12,6 +12,7 @@
 #include <hearth/client.h>
 
 #include "common/fd.h"
+#include "common/fork.h"
 #include "common/ids.h"
 
 #include <atomic>
@@ -58,6 +59,10 @@ class MappedGrant {
   std::span<const std::byte> bytes() const { return {data_, parts_.length_bytes}; }
   int fd() const { return parts_.fd.get(); }
   std::uint64_t fd_offset_bytes() const { return parts_.fd_offset_bytes; }
+  // What users see stays in a forked child, until it lets go there; all else is not inherited, so that it can be freed.
+  void keep_in_child();
+  // unpin() of a user's view: in a forked child, where nobody else retires the grant, its mapping goes with the last.
+  void let_go();
   // How many bytes from `offset` on may be read, at most `length`.
   std::uint64_t readable(std::uint64_t offset, std::uint64_t length) const;
   bool complete() const { return unknown_chunks_.load(std::memory_order_acquire) == 0; }
@@ -88,6 +93,7 @@ class MappedGrant {
   void try_unmap();
 
   // Set once by map(), given back by whoever wins try_unmap().
+  const ForkGuard fork_;
   Parts parts_;
   OnUnmapped on_unmapped_;
   void* mapping_ = nullptr;
@@ -100,6 +106,7 @@ class MappedGrant {
   std::atomic<std::uint64_t> state_{0};  // pins, and the two bits above
   std::atomic<std::size_t> unknown_chunks_{0};
   std::atomic<bool> recently_used_{true};
+  std::atomic<bool> kept_in_child_{false};
 };
 
 }  // namespace hearth::client

@@ -208,7 +208,7 @@ Task<> ReadEngine::try_worker(FilePtr file, Segment segment, WorkerId worker, De
                                         std::to_string(segment.into.size()) + " bytes");
   }
   if (!answer) {
-    note_failure(file, segment, worker, answer.error());
+    worker_failed(file, segment.block, worker, answer.error());
     co_return std::move(answer).error();
   }
   parts_.peers.trust(worker);
@@ -235,16 +235,16 @@ void ReadEngine::learn_place(const BlockRef& block, const proto::PackedPlace& to
   if (!started) log_debug("segment_not_asked_for", {{"why", started.error().to_string()}});
 }
 
-void ReadEngine::note_failure(const FilePtr& file, const Segment& segment, WorkerId worker, const Error& error) {
+void ReadEngine::worker_failed(const FilePtr& file, std::size_t block, WorkerId worker, const Error& error) {
   log_debug("worker_read_failed", {{"worker", worker.value}, {"path", file->path()}, {"why", error.to_string()}});
   if (error.code() == Code::corrupt) parts_.counters.add(Counters::corrupt_chunks);
   if (!discredits(error)) return;
   parts_.peers.suspect(worker);
-  auto& holders = file->holders(segment.block).workers;
+  auto& holders = file->holders(block).workers;
   const auto listed = std::find(holders.begin(), holders.end(), worker);
   if (listed == holders.end()) return;
   holders.erase(listed);
-  const Status started = parts_.group.spawn(report_bad_location(file, segment.block, worker, error), "report_bad_location");
+  const Status started = parts_.group.spawn(report_bad_location(file, block, worker, error), "report_bad_location");
   if (!started) log_debug("bad_location_not_reported", {{"why", started.error().to_string()}});
 }
 

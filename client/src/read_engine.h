@@ -43,9 +43,12 @@ class ReadEngine {
     Counters& counters;
   };
   explicit ReadEngine(Parts parts);
+  const Parts& parts() const { return parts_; }
 
   // Fills `into` whole from `offset`, over the readahead when the reads of the file are sequential.
   Task<> read(FilePtr file, std::span<std::byte> into, std::uint64_t offset, Deadline deadline);
+  // The same past the readahead, for reads that no stream is made of.
+  Task<> read_plain(FilePtr file, std::span<std::byte> into, std::uint64_t offset, Deadline deadline);
   // Fetches ahead of a reader at `position`; returns at once.
   void read_ahead(FilePtr file, std::uint64_t position);
   // Of a block in filling whose grant the file has: puts the pages from `offset` on, of at most `length` bytes, where the
@@ -57,6 +60,8 @@ class ReadEngine {
   Task<std::uint64_t> load(FilePtr file, std::uint64_t offset, std::uint64_t length);
   // What the workers hold of the file; see File::resident_bytes.
   Task<std::uint64_t> resident_bytes(FilePtr file);
+  // A read of the block failed at the worker: passes over it for a while, when it is the worker itself that is in trouble.
+  void worker_failed(const FilePtr& file, std::size_t block, WorkerId worker, const Error& error);
   // Tells the worker that granted the block that bytes of it are wrong.
   void report_corrupt(FilePtr file, std::size_t block, std::uint64_t block_offset, WorkerId worker);
 
@@ -70,7 +75,6 @@ class ReadEngine {
   enum class Outcome : std::uint8_t { served, final, elsewhere };
 
   std::vector<Segment> cut(const FileImpl& file, std::span<std::byte> into, std::uint64_t offset) const;
-  Task<> read_plain(FilePtr file, std::span<std::byte> into, std::uint64_t offset, Deadline deadline);
   Task<> run_lane(FilePtr file, std::shared_ptr<Lanes> lanes, Deadline deadline);
   Task<> read_segment(FilePtr file, Segment segment, Deadline deadline);
   Task<> read_segment_within_budget(FilePtr file, Segment segment, Deadline deadline);
@@ -85,7 +89,6 @@ class ReadEngine {
   Task<> fill_chunk(FilePtr file, std::size_t block, std::uint64_t begin, std::uint64_t end);
   Task<> ask_residency(FilePtr file, WorkerId worker, std::size_t first, std::vector<std::uint64_t>* held, Deadline deadline);
   Task<> load_range(FilePtr file, std::size_t block, std::uint64_t offset, std::uint64_t length, std::uint64_t* loaded);
-  void note_failure(const FilePtr& file, const Segment& segment, WorkerId worker, const Error& error);
   void refresh_in_background(const FilePtr& file, std::size_t block);
   Task<> refresh_workers();
   Task<> locate(FilePtr file, std::size_t block);

@@ -19,6 +19,7 @@ bool unreachable(Code code) {
 Resolver::Resolver(const ClientOptions& options, const Clock& clock, Executor executor, std::shared_ptr<MasterLink> master,
                    Peers& peers)
     : clock_(clock), executor_(std::move(executor)), master_(std::move(master)), peers_(peers), tenant_(options.tenant),
+      metadata_deadline_(options.metadata_deadline),
       resolutions_(options.max_cached_paths), statuses_(options.max_cached_paths) {}
 
 ResolutionPtr Resolver::cached(std::string_view path) {
@@ -53,14 +54,19 @@ Task<ResolutionPtr> Resolver::ask(std::string path, TimePoint asked, Deadline de
   proto::ResolveReply reply;
   std::string body = request.SerializeAsString();
   CO_CHECK_OK(co_await master_->call(Method::resolve, std::move(body), &reply, MasterRetry::until_deadline, deadline));
-  CO_TRY(made, to_resolution(path, reply, asked));
+  co_return keep(path, reply, asked, generation);
+}
+
+Result<ResolutionPtr> Resolver::keep(const std::string& path, const proto::ResolveReply& reply, TimePoint asked,
+                                     std::uint64_t generation) {
+  TRY(made, to_resolution(path, reply, asked));
   peers_.saw_table_version(made.worker_table_version);
   auto resolution = std::make_shared<const Resolution>(std::move(made));
   if (resolution->expires > clock_.now() && generation == generation_.load()) {
     resolutions_.put(path, resolution, resolution->expires);
   }
   remember(path, resolution->status, asked, generation);
-  co_return resolution;
+  return resolution;
 }
 
 // Joins a question that is on its way, unless its answer may be older than the ttl allows for this caller.

@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace hearth::client {
 
@@ -37,6 +38,9 @@ class Resolver {
   // Of the file that `path` leads to, over at most 40 symlinks, also in directory components.
   Task<ResolutionPtr> follow(std::string path, Deadline deadline);
   Task<FileStatus> stat(std::string path, Revalidate revalidate, Deadline deadline);
+  // As resolve() and stat() of each, in their order, without what is cached; each message within metadata_deadline.
+  Task<std::vector<Result<ResolutionPtr>>> resolve_many(std::vector<std::string> paths);
+  Task<std::vector<Result<FileStatus>>> stat_many(std::vector<std::string> paths);
   Task<DirectoryPage> list(std::string path, std::string after, std::uint32_t limit, Deadline deadline);
 
  private:
@@ -48,6 +52,7 @@ class Resolver {
 
   Task<ResolutionPtr> ask(std::string path, TimePoint asked, Deadline deadline);
   Task<std::string> through_links(std::string path, Deadline deadline);
+  Result<ResolutionPtr> keep(const std::string& path, const proto::ResolveReply& reply, TimePoint asked, std::uint64_t generation);
   void remember(std::string_view path, const FileStatus& status, TimePoint asked, std::uint64_t generation);
 
   const Clock& clock_;
@@ -55,6 +60,7 @@ class Resolver {
   std::shared_ptr<MasterLink> master_;
   Peers& peers_;
   const std::string tenant_;
+  const Duration metadata_deadline_;
 
   // Io thread only
   std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;  // shared: every waiter reads the result

@@ -2,6 +2,7 @@
 
 #include "common/block_wire.h"
 #include "common/crc32c.h"
+#include "common/outcome_wire.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -43,6 +44,10 @@ void FakeServer::start(const std::vector<Address>& addresses) {
   for (const Method method : methods_) {
     server_->handle(method, [this](std::shared_ptr<ServerCall> call) { return handle(std::move(call)); });
   }
+  server_->on_disconnect([this](ConnectionId) {
+    std::lock_guard lock(mutex_);
+    ++connections_ended_;
+  });
   for (const Address& address : addresses) {
     const Status listening = server_->listen(address);
     assert(listening);
@@ -73,6 +78,11 @@ void FakeServer::fail_with(Code code) {
   failure_ = code;
 }
 
+void FakeServer::fail_with(Method method, Code code) {
+  std::lock_guard lock(mutex_);
+  failures_[method] = code;
+}
+
 int FakeServer::calls(Method method) const {
   std::lock_guard lock(mutex_);
   const auto found = calls_.find(method);
@@ -84,12 +94,18 @@ Task<ServerReply> FakeServer::handle(std::shared_ptr<ServerCall> call) {
   {
     std::lock_guard lock(mutex_);
     ++calls_[call->method()];
-    failure = failure_;
+    const auto failing = failures_.find(call->method());
+    failure = failing == failures_.end() ? failure_ : failing->second;
     connections_.push_back(call->connection());
   }
   if (failure != Code::ok) co_return Error(failure, "scripted to fail");
   Result<ServerReply> reply = co_await answer(call);
   co_return reply;
+}
+
+int FakeServer::connections_ended() const {
+  std::lock_guard lock(mutex_);
+  return connections_ended_;
 }
 
 void FakeServer::notify_all(Method method, std::string body) {
@@ -110,7 +126,7 @@ void FakeServer::notify_all(Method method, std::string body) {
 
 FakeWorker::FakeWorker(std::uint64_t id, std::string socket_path) : id_(id) {
   socket_path_ = std::move(socket_path);
-  for (const Method method : {Method::read, Method::grant, Method::release, Method::load, Method::report_corrupt,
+  for (const Method method : {Method::read, Method::read_many, Method::grant, Method::release, Method::load, Method::report_corrupt,
                               Method::block_status, Method::worker_status}) {
     serve(method);
   }
@@ -170,6 +186,33 @@ void FakeWorker::start_a_segment() {
 void FakeWorker::refuse_grants(Code code) {
   std::lock_guard lock(mutex_);
   refusal_ = code;
+}
+
+void FakeWorker::fail_ranges(const std::string& path, const FakeFile& file, Code code) {
+  std::lock_guard lock(mutex_);
+  for (const BlockRef& block : blocks_of(path, file)) failing_[block.id] = code;
+}
+
+ServerReply FakeWorker::read_many(const proto::ReadManyRequest& request) {
+  std::lock_guard lock(mutex_);
+  ServerReply reply;
+  proto::ReadManyReply body;
+  for (const auto& item : request.items()) {
+    const BlockId id = block_id_from_wire(request.blocks(static_cast<int>(item.block())));
+    const auto found = blocks_.find(id);
+    const auto failing = failing_.find(id);
+    proto::Outcome& outcome = *body.add_outcomes();
+    if (failing != failing_.end()) {
+      outcome_to_wire(Error(failing->second, "scripted to fail"), outcome);
+    } else if (found == blocks_.end()) {
+      outcome_to_wire(Error(Code::unavailable, "this worker can not reach the store"), outcome);
+    } else {
+      reply.payload += found->second.substr(item.offset_bytes(), item.length_bytes());
+    }
+  }
+  body.set_hit_bytes(reply.payload.size());
+  reply.body = body.SerializeAsString();
+  return reply;
 }
 
 std::vector<std::uint64_t> FakeWorker::released() const {
@@ -252,6 +295,11 @@ Task<ServerReply> FakeWorker::answer(std::shared_ptr<ServerCall> call) {
       Result<ServerReply> answered = co_await read(call);
       co_return answered;
     }
+    case Method::read_many: {
+      proto::ReadManyRequest request;
+      request.ParseFromString(call->body());
+      co_return read_many(request);
+    }
     case Method::grant: {
       proto::GrantRequest request;
       request.ParseFromString(call->body());
@@ -300,7 +348,7 @@ Task<ServerReply> FakeWorker::answer(std::shared_ptr<ServerCall> call) {
 
 FakeMaster::FakeMaster() {
   for (const Method method : {Method::stat, Method::list, Method::resolve, Method::locate, Method::workers,
-                              Method::bad_location, Method::master_status}) {
+                              Method::bad_location, Method::master_status, Method::stat_many, Method::resolve_many}) {
     serve(method);
   }
   start({Address{.kind = Address::Kind::tcp, .host = "127.0.0.1", .port = 0}});
@@ -325,6 +373,11 @@ void FakeMaster::set_workers(std::vector<proto::WorkerInfo> workers) {
   std::lock_guard lock(mutex_);
   workers_ = std::move(workers);
   ++table_version_;
+}
+
+void FakeMaster::answer_at_most(std::size_t names) {
+  std::lock_guard lock(mutex_);
+  names_per_answer_ = names;
 }
 
 void FakeMaster::set_holders(std::vector<std::uint64_t> worker_ids) {
@@ -373,6 +426,31 @@ Result<std::string> FakeMaster::stat(const std::string& path) {
   return reply.SerializeAsString();
 }
 
+std::string FakeMaster::stat_many(const proto::StatManyRequest& request) {
+  proto::StatManyReply reply;
+  for (const auto& path : request.paths()) {
+    if (static_cast<std::size_t>(reply.items_size()) == names_per_answer_) break;
+    auto& item = *reply.add_items();
+    const auto found = stat(path);
+    proto::StatReply body;
+    if (!found) outcome_to_wire(found.error(), *item.mutable_outcome());
+    if (found && body.ParseFromString(*found)) *item.mutable_info() = body.info();
+  }
+  return reply.SerializeAsString();
+}
+
+std::string FakeMaster::resolve_many(const proto::ResolveManyRequest& request) {
+  proto::ResolveManyReply reply;
+  for (const auto& path : request.paths()) {
+    if (static_cast<std::size_t>(reply.items_size()) == names_per_answer_) break;
+    auto& item = *reply.add_items();
+    const auto found = resolve(path);
+    if (!found) outcome_to_wire(found.error(), *item.mutable_outcome());
+    if (found) item.mutable_file()->ParseFromString(*found);
+  }
+  return reply.SerializeAsString();
+}
+
 std::string FakeMaster::list(const std::string& path) {
   proto::ListReply reply;
   for (const auto& [known, file] : files_) {
@@ -397,6 +475,14 @@ Task<ServerReply> FakeMaster::answer(std::shared_ptr<ServerCall> call) {
     proto::ListRequest request;
     request.ParseFromString(call->body());
     reply.body = list(request.path());
+  } else if (call->method() == Method::stat_many) {
+    proto::StatManyRequest request;
+    request.ParseFromString(call->body());
+    reply.body = stat_many(request);
+  } else if (call->method() == Method::resolve_many) {
+    proto::ResolveManyRequest request;
+    request.ParseFromString(call->body());
+    reply.body = resolve_many(request);
   } else if (call->method() == Method::workers) {
     proto::WorkersReply body;
     for (const auto& worker : workers_) *body.add_workers() = worker;

@@ -35,7 +35,9 @@ class FakeServer {
   FakeServer();
   virtual ~FakeServer();
   void fail_with(Code code);  // every later call, ok ends it
+  void fail_with(Method method, Code code);
   int calls(Method method) const;
+  int connections_ended() const;
   std::string tcp_address() const { return tcp_.to_string(); }
   const std::string& socket_path() const { return socket_path_; }
   void start(const std::vector<Address>& addresses);
@@ -59,7 +61,9 @@ class FakeServer {
   std::vector<ConnectionId> connections_;
   Address tcp_;
   Code failure_ = Code::ok;
+  std::map<Method, Code> failures_;
   std::map<Method, int> calls_;
+  int connections_ended_ = 0;
 };
 
 class FakeWorker : public FakeServer {
@@ -76,6 +80,8 @@ class FakeWorker : public FakeServer {
   void start_a_segment();                    // under another id, and empty
   void recall_everything();
   void refuse_grants(Code code);
+  // Every range of these blocks, in calls for many ranges.
+  void fail_ranges(const std::string& path, const FakeFile& file, Code code);
   std::vector<std::uint64_t> released() const;
   std::uint64_t id() const { return id_; }
   proto::WorkerInfo info(proto::WorkerInfo::State state = proto::WorkerInfo::LIVE) const;
@@ -87,6 +93,7 @@ class FakeWorker : public FakeServer {
   Result<ServerReply> grant(const proto::GrantRequest& request);
   Result<ServerReply> grant_segment();
   Task<ServerReply> read(std::shared_ptr<ServerCall> call);
+  ServerReply read_many(const proto::ReadManyRequest& request);
 
   const std::uint64_t id_;
   std::map<BlockId, std::string> blocks_;
@@ -94,6 +101,7 @@ class FakeWorker : public FakeServer {
   std::map<BlockId, std::uint64_t> packed_;  // offset in the segment
   BlockId segment_id_{7, 7};
   std::string segment_;
+  std::map<BlockId, Code> failing_;
   std::vector<std::uint64_t> leases_;
   std::vector<std::uint64_t> released_;
   Code refusal_ = Code::ok;
@@ -106,6 +114,7 @@ class FakeMaster : public FakeServer {
   void put(const std::string& path, FakeFile file);
   void remove(const std::string& path);
   void set_workers(std::vector<proto::WorkerInfo> workers);
+  void answer_at_most(std::size_t names);  // of those in one message
   void set_holders(std::vector<std::uint64_t> worker_ids);  // of every block
   void start_again();
 
@@ -115,6 +124,8 @@ class FakeMaster : public FakeServer {
  private:
   Result<std::string> resolve(const std::string& path);
   Result<std::string> stat(const std::string& path);
+  std::string stat_many(const proto::StatManyRequest& request);
+  std::string resolve_many(const proto::ResolveManyRequest& request);
   std::string list(const std::string& path);
   proto::FileInfo info(const std::string& path, const FakeFile& file) const;
 
@@ -122,6 +133,7 @@ class FakeMaster : public FakeServer {
   std::vector<proto::WorkerInfo> workers_;
   std::vector<std::uint64_t> holders_;
   std::uint64_t table_version_ = 1;
+  std::size_t names_per_answer_ = 1000;
 };
 
 }  // namespace hearth::client::testing

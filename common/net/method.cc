@@ -42,6 +42,9 @@ constexpr MethodName method_names[] = {
     {Method::whatif, "whatif"},
     {Method::trace, "trace"},
     {Method::recall, "recall"},
+    {Method::stat_many, "stat_many"},
+    {Method::resolve_many, "resolve_many"},
+    {Method::read_many, "read_many"},
 };
 
 }  // namespace

@@ -19,6 +19,8 @@ enum class Method : std::uint16_t {
   block_status = 70, worker_status = 71, whatif = 72, trace = 73,
   // one-way, worker to client
   recall = 96,
+  // several at once: two of the master, one of a worker
+  stat_many = 128, resolve_many = 129, read_many = 130,
 };
 
 // "resolve"; "method-250" for a number this build does not know.

@@ -1,5 +1,6 @@
 #include "common/net/socket_stream.h"
 
+#include "common/fork.h"
 #include "common/net/frame.h"
 
 #include <boost/asio/as_tuple.hpp>
@@ -77,8 +78,10 @@ SocketStream::SocketStream(Executor executor, UniqueFd fd, Address::Kind kind, s
     closed_ = true;  // the reactor has no room (epoll watch limit): like a connection lost at once
     return;
   }
-  (void)fd.release();
+  closed_in_child(fd.release());
 }
+
+SocketStream::~SocketStream() { SocketStream::close(); }
 
 Error SocketStream::lost(int error_number) const {
   const std::string why = error_number == 0 ? "closed here" : std::strerror(error_number);
@@ -175,6 +178,7 @@ Task<> SocketStream::write_all(std::vector<std::span<const std::byte>> parts, st
 
 void SocketStream::close() {
   if (std::exchange(closed_, true)) return;
+  kept_in_child(descriptor_.native_handle());
   boost::system::error_code ignored;
   descriptor_.close(ignored);
 }

@@ -1,7 +1,7 @@
 // A connected TCP or Unix stream socket as a Stream: system call first, reactor only on EAGAIN.
 //
 // Threads: confined to its executor.
-// Owns:    the descriptor.
+// Owns:    the descriptor; forked children close theirs.
 // Fails:   unavailable (the peer went away, or closed here); cancelled: the awaiting coroutine was
 //          cancelled, and nothing was read.
 #pragma once
@@ -16,6 +16,7 @@ class SocketStream final : public Stream {
  public:
   // `fd` is connected and non-blocking.
   SocketStream(Executor executor, UniqueFd fd, Address::Kind kind, std::string peer_name);
+  ~SocketStream() override;
 
   Task<std::size_t> read_some(std::span<std::byte> into, std::vector<UniqueFd>& fds) override;
   Task<> write_all(std::vector<std::span<const std::byte>> parts, std::vector<int> fds) override;

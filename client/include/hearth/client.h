@@ -5,15 +5,22 @@
 //   std::vector<std::byte> buffer(4096);
 //   auto n = file->pread(buffer, 0);          // bytes read; short only at the end of the file
 //
-// Threads: a Client and its Files may be used by any number of threads at once. After fork()
-//          the child's calls fail with failed Results; it must connect anew.
+// Threads: a Client and its Files may be used by any number of threads at once.
+// Fork:    in a forked child every call on what was made before fails at once (invalid_argument) and letting go of it is
+//          harmless; connect anew. Views and mapped blocks made before stay readable there while they are held. A
+//          child forked inside of a callback may only exec or _exit.
 // Fails:   every call returns a Result; nothing throws. Codes and messages: docs/reference/errors.md.
 // Paths:   absolute in the namespace ("/a/b"), raw bytes; "." and ".." and empty components are refused.
 #pragma once
 
+#if __cplusplus < 202002L
+#error "Hearth's C++ interface needs C++20: compile with -std=c++20 (C programs include <hearth/hearth.h>)"
+#endif
+
 #include <hearth/cluster.h>
 #include <hearth/observe.h>
 #include <hearth/result.h>
+#include <hearth/version.h>
 
 #include <chrono>
 #include <cstddef>
@@ -29,9 +36,14 @@
 #include <boost/asio/awaitable.hpp>
 #endif
 
+#ifndef HEARTH_API
 #define HEARTH_API __attribute__((visibility("default")))
+#endif
 
 namespace hearth {
+
+// Of the library in use; HEARTH_VERSION_STRING is that of these headers.
+HEARTH_API std::string_view version();
 
 enum class EntryType : std::uint8_t { regular, directory, symlink, other };
 
@@ -132,10 +144,12 @@ class HEARTH_API File {
   File() = default;
   const FileStatus& status() const;
   const std::string& path() const;
+  // ok, or why every call on it fails: it was never opened, or this is a forked child.
+  Status usable() const;
 
   // Reads up to into.size() bytes at `offset`; returns the count, short only at the end of the file.
   Result<std::size_t> pread(std::span<std::byte> into, std::uint64_t offset) const;
-  // Same, answered on a thread of the library; `into` must live until then.
+  // Same, answered on a thread of the library, or refused at once on the caller's; `into` must live until then.
   void async_pread(std::span<std::byte> into, std::uint64_t offset,
                    std::function<void(Result<std::size_t>)> done) const;
 #if __has_include(<boost/asio/awaitable.hpp>)
@@ -160,6 +174,14 @@ class HEARTH_API File {
   std::shared_ptr<FileImpl> impl_;  // shared: reads in flight outlive the handle
 };
 
+// One read of many: of `file`, at `offset`, up to into.size() bytes. The result is as of File::pread().
+struct ReadItem {
+  File file;
+  std::uint64_t offset = 0;
+  std::span<std::byte> into;
+  Result<std::size_t> result = std::size_t{0};
+};
+
 class HEARTH_API Client {
  public:
   // Connects to the master and negotiates the protocol version.
@@ -168,6 +190,14 @@ class HEARTH_API Client {
   Result<FileStatus> stat(std::string_view path) const;
   Result<DirectoryPage> list(std::string_view path, std::string_view after = {}, std::size_t limit = 1000) const;
   Result<File> open(std::string_view path) const;
+  // The same of each path, in their order, each with a result of its own; what is not cached costs one round trip to the
+  // master in all (per 1,000 paths).
+  std::vector<Result<FileStatus>> stat_many(std::span<const std::string> paths) const;
+  std::vector<Result<File>> open_many(std::span<const std::string> paths) const;
+  // Sets the result of each item. What is mapped is copied here; up to 64 KiB each, the others cost one round trip per worker in
+  // all (per 1,024 items or 1 MiB); larger ones, and those that fail there, are read as pread() does. Items of one call
+  // must not overlap in memory. Fails as a whole only where every call does (a forked child), and sets nothing then.
+  Status read_many(std::span<ReadItem> items) const;
   // Whole content of a small file (at most `max_bytes`, else invalid_argument).
   Result<std::string> read_file(std::string_view path, std::uint64_t max_bytes = 64ULL << 20) const;
   void async_open(std::string path, std::function<void(Result<File>)> done) const;
@@ -199,6 +229,8 @@ class HEARTH_API Client {
   void forget(std::string_view path = {}) const;
   ReadCounters counters() const;
   const ClientOptions& options() const;
+  // ok, or why every call on it fails: this is a forked child.
+  Status usable() const;
 
  private:
   explicit Client(std::shared_ptr<ClientImpl> impl) : impl_(std::move(impl)) {}
