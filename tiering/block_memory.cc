@@ -65,6 +65,21 @@ Result<std::shared_ptr<BlockMemory>> BlockMemory::create(std::shared_ptr<Budget>
   return memory;
 }
 
+Result<std::shared_ptr<BlockMemory>> BlockMemory::create_segment(std::shared_ptr<Budget> budget,
+                                                                 std::uint64_t length_bytes, std::uint64_t small_bytes,
+                                                                 Granule beyond) {
+  TRY(memory, create(std::move(budget), length_bytes, beyond));
+  memory->small_bytes_ = std::min(small_bytes, length_bytes);
+  if (beyond == Granule::huge) ::madvise(memory->base_, memory->small_bytes_, MADV_NOHUGEPAGE);
+  // Before its first byte, and while this mapping may still write.
+  CHECK_OK(memory->seal_size());
+  if (::fcntl(memory->fd_.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) {
+    return system_error("sealing a segment");
+  }
+  memory->sealed_ = Sealed::against_others;
+  return memory;
+}
+
 Status BlockMemory::resize(std::uint64_t length_bytes) {
   assert(shareable() && !sealed());
   // Exact from the start: shrinking to it when the block is sealed would split the huge page at its end.
@@ -92,20 +107,55 @@ Status BlockMemory::map(std::uint64_t length_bytes) {
   return ok();
 }
 
+std::uint64_t BlockMemory::extent_bytes(std::uint64_t end) const {
+  const bool small = granule_ == Granule::small || end <= small_bytes_;
+  return std::min(round_up(end, small ? small_granule_bytes : huge_granule_bytes), length_bytes_);
+}
+
+std::uint64_t BlockMemory::missing_bytes(std::uint64_t end) const {
+  const std::uint64_t extent = extent_bytes(end);
+  const std::uint64_t populated = populated_.load(std::memory_order_acquire);
+  return extent > populated ? extent - populated : 0;
+}
+
+Status BlockMemory::populate(std::uint64_t begin, std::uint64_t end) {
+  int result = 0;
+  do {
+    result = ::madvise(base_ + begin, end - begin, MADV_POPULATE_WRITE);
+  } while (result != 0 && errno == EINTR);
+  // EINVAL: a kernel before 5.14; the copy then takes its page faults one by one.
+  if (result != 0 && errno != EINVAL) return system_error("taking memory");
+  return ok();
+}
+
+// Others may write their parts at the same time. Slots come in order, so what lies before this one is charged as well.
+Status BlockMemory::write_mapped(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const std::uint64_t extent = extent_bytes(offset + bytes.size());
+  std::uint64_t populated = populated_.load(std::memory_order_acquire);
+  if (extent > populated) {
+    CHECK_OK(populate(populated, extent));
+    while (populated < extent && !populated_.compare_exchange_weak(populated, extent, std::memory_order_acq_rel)) {
+    }
+  }
+  std::memcpy(base_ + offset, bytes.data(), bytes.size());
+  return ok();
+}
+
+void BlockMemory::end_writing() {
+  // Only a second line of defence: should the kernel refuse, nothing is lost.
+  if (sealed_ == Sealed::against_others && ::mprotect(base_, mapped_bytes_, PROT_READ) == 0) sealed_ = Sealed::yes;
+}
+
 Status BlockMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {
-  assert(sealed_ != Sealed::yes && offset % small_granule_bytes == 0 && offset + bytes.size() <= length_bytes_);
+  assert(sealed_ != Sealed::yes && offset + bytes.size() <= length_bytes_);
+  if (sealed_ == Sealed::against_others) return write_mapped(offset, bytes);
+  assert(offset % small_granule_bytes == 0);
   if (!shareable()) {
     std::memcpy(base_ + offset, bytes.data(), bytes.size());
     return ok();
   }
   if (granule_ == Granule::huge) {
-    const std::uint64_t length = round_up(bytes.size(), small_granule_bytes);
-    int result = 0;
-    do {
-      result = ::madvise(base_ + offset, length, MADV_POPULATE_WRITE);
-    } while (result != 0 && errno == EINTR);
-    // EINVAL: a kernel before 5.14; the copy then takes its page faults one by one.
-    if (result != 0 && errno != EINVAL) return system_error("taking memory");
+    CHECK_OK(populate(offset, offset + round_up(bytes.size(), small_granule_bytes)));
     std::memcpy(base_ + offset, bytes.data(), bytes.size());
     return ok();
   }

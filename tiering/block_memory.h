@@ -1,5 +1,5 @@
-// The memory of one block: a memfd with the worker's mapping of it, or, for a small block that nobody else will ever
-// map, private memory without a descriptor.
+// The memory of one block or of one segment of small blocks: a memfd with the worker's mapping of it, or, for a small
+// block that nobody else will ever map, private memory without a descriptor.
 //
 // Threads: everything on the data thread, except write() to a range that is being filled, the bytes of
 //          resident pages (readers), and the destructor, which runs where the last holder lets go.
@@ -12,6 +12,7 @@
 #include "common/fd.h"
 #include "tiering/budget.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -27,6 +28,10 @@ class BlockMemory {
   // Shared: the map, views, fills and leases hold it independently of each other.
   static Result<std::shared_ptr<BlockMemory>> create(std::shared_ptr<Budget> budget, std::uint64_t length_bytes,
                                                      Granule granule, Sharing sharing = Sharing::by_memfd);
+  // A segment's: sealed from the start, so that only write() through this process's mapping puts bytes into it. What lies
+  // beyond `small_bytes` is taken from the kernel by `beyond`, in the order of its bytes.
+  static Result<std::shared_ptr<BlockMemory>> create_segment(std::shared_ptr<Budget> budget, std::uint64_t length_bytes,
+                                                             std::uint64_t small_bytes, Granule beyond);
   ~BlockMemory();
   BlockMemory(const BlockMemory&) = delete;
   BlockMemory& operator=(const BlockMemory&) = delete;
@@ -39,8 +44,15 @@ class BlockMemory {
   // Its descriptor may be in other hands: never resized, punched or reused.
   bool sealed() const { return sealed_ != Sealed::no; }
 
+  // Of a segment: what the kernel holds of it at most once everything before `end` was written.
+  std::uint64_t extent_bytes(std::uint64_t end) const;
+  // Of a segment: what write() of everything before `end` has still to take from the kernel.
+  std::uint64_t missing_bytes(std::uint64_t end) const;
+  // Of a segment, when nobody writes: from here on this process can not either.
+  void end_writing();
+
   // Writes `bytes` at `offset`. By pwrite, which neither clears the fresh memory first nor takes a page fault per
-  // 4 KiB; huge pages come only through the mapping, so there it is populated and copied to.
+  // 4 KiB; huge pages come only through the mapping, so there it is populated and copied to, as a segment is.
   Status write(std::uint64_t offset, std::span<const std::byte> bytes);
   // Gives [offset, offset + length) back to the kernel. Never on sealed memory. Private memory goes only as a whole,
   // with its block.
@@ -62,9 +74,11 @@ class BlockMemory {
   std::uint64_t orphaned_bytes() const { return orphaned_bytes_; }
 
  private:
-  enum class Sealed : std::uint8_t { no, size, yes };
+  enum class Sealed : std::uint8_t { no, size, against_others, yes };
   BlockMemory(std::shared_ptr<Budget> budget, UniqueFd fd, Granule granule);
   Status map(std::uint64_t length_bytes);
+  Status populate(std::uint64_t begin, std::uint64_t end);
+  Status write_mapped(std::uint64_t offset, std::span<const std::byte> bytes);
   std::uint64_t paged_bytes() const;
 
   // Set once.
@@ -72,12 +86,15 @@ class BlockMemory {
   const UniqueFd fd_;                        // none: private
   std::unique_ptr<std::byte[]> private_bytes_;
   const Granule granule_;
+  std::uint64_t small_bytes_ = 0;  // of a segment
   // Data thread only.
   std::byte* base_ = nullptr;
   std::uint64_t length_bytes_ = 0;
   std::uint64_t mapped_bytes_ = 0;
   std::uint64_t orphaned_bytes_ = 0;
   Sealed sealed_ = Sealed::no;
+  // Any thread.
+  std::atomic<std::uint64_t> populated_{0};  // of a segment, from its begin
 };
 
 }  // namespace hearth
