@@ -21,6 +21,7 @@ BlockRef block() {
   ref.file.length_bytes = ref.start.value + ref.length_bytes + 5;
   ref.file.uid = 1000;
   ref.file.gid = 0;
+  ref.file.mode = 0640;
   ref.file.tenant = "ml \xc3\xa9";
   ref.id = block_id("file:///data", ref.store_path, ref.version, BlockSpan{ref.start.value, ref.length_bytes, ref.page_size_bytes});
   return ref;
@@ -55,6 +56,7 @@ TEST(BlockWire, ABlockComesBackAsItWasSent) {
   EXPECT_EQ(got->page_size_bytes, sent.page_size_bytes);
   EXPECT_EQ(got->file.length_bytes, sent.file.length_bytes);
   EXPECT_EQ(got->file.uid, 1000u);
+  EXPECT_EQ(got->file.mode, 0640u);
   EXPECT_EQ(got->file.gid, 0u) << "root is an owner, not an unknown one";
   EXPECT_EQ(got->file.tenant, sent.file.tenant);
   EXPECT_EQ(block_id_from_wire(parsed), sent.id);
@@ -104,13 +106,14 @@ TEST(BlockWire, RefusesPathsAndVersionsOutOfBounds) {
 TEST(BlockWire, APeerThatSaysNothingOfTheFileIsUnderstood) {
   proto::BlockRef message;
   block_to_wire(block(), message);
-  message.clear_file_length_bytes(), message.clear_uid(), message.clear_gid(), message.clear_tenant();
+  message.clear_file_length_bytes(), message.clear_uid(), message.clear_gid(), message.clear_mode(), message.clear_tenant();
   const Result<BlockRef> got = block_from_wire(message);
   ASSERT_TRUE(got) << got.error().message();
   EXPECT_EQ(got->file.length_bytes, 0u);
   EXPECT_EQ(got->file_length_bytes(), got->start.value + got->length_bytes) << "what is known to exist";
   EXPECT_EQ(got->file.uid, BlockFile::unknown_id);
   EXPECT_EQ(got->file.gid, BlockFile::unknown_id);
+  EXPECT_EQ(got->file.mode, BlockFile::unknown_mode);
   EXPECT_EQ(got->file.tenant, "");
 }
 

@@ -44,7 +44,10 @@ struct Packing {
   // The first of a segment is taken and charged by small pages, so that a domain of few files costs little.
   std::uint64_t small_bytes = huge_granule_bytes;
   std::uint32_t max_slots = 16'384;  // of a segment: bounds the work of evicting, leasing and releasing it
-  std::uint32_t max_open = 64;       // segments that are being appended to, one for each domain
+  // Segments that are appended to, one for each domain. Beyond it a half full one is closed, or one that none of so many
+  // blocks went to; while there is none, blocks of further domains are not packed.
+  std::uint32_t max_open = 64;
+  std::uint64_t blocks_until_idle = 1024;
 
   // Segments of at most a 32nd of the tier, of whole 2 MiB; a tier too small for that packs nothing.
   static Packing of(const MemoryTierOptions& options);
@@ -71,6 +74,7 @@ struct Segment {
   std::uint32_t pinned_blocks = 0;
   std::uint32_t writers = 0;        // fills, also of blocks that left the map
   std::uint32_t leases = 0;
+  std::uint64_t last_taken = 0;     // the shelf's count of blocks when it got its last one
   std::uint64_t last_access = 0;    // of any of its blocks
 
   bool leased() const { return leases > 0; }

@@ -48,9 +48,26 @@ void SegmentShelf::count(const Segment& segment, Sign sign) {
   }
 }
 
-std::optional<SegmentDomain> SegmentShelf::domain_for(const BlockRef& block) const {
+std::optional<SegmentDomain> SegmentShelf::domain_for(const BlockRef& block) {
   if (block.length_bytes > packing_.below_bytes || block.page_count() != 1) return std::nullopt;
-  return SegmentDomain::of(block);
+  const std::optional<SegmentDomain> domain = SegmentDomain::of(block);
+  if (!domain) return std::nullopt;
+  ++packable_;
+  const bool may_open = open_.size() < packing_.max_open || best_to_close(Reserve::keep) != nullptr;
+  return may_open || open_.contains(*domain) ? domain : std::nullopt;
+}
+
+// Many domains in turn must not leave a segment behind with each block.
+Segment* SegmentShelf::best_to_close(Reserve reserve) const {
+  Segment* fullest = nullptr;
+  Segment* oldest = nullptr;
+  for (const auto& [domain, segment] : open_) {
+    if (fullest == nullptr || segment->used_bytes > fullest->used_bytes) fullest = segment;
+    if (oldest == nullptr || segment->last_taken < oldest->last_taken) oldest = segment;
+  }
+  if (fullest != nullptr && fullest->used_bytes >= packing_.segment_bytes / 2) return fullest;
+  const bool is_idle = oldest != nullptr && packable_ - oldest->last_taken >= packing_.blocks_until_idle;
+  return is_idle || reserve == Reserve::give_up ? oldest : nullptr;
 }
 
 bool SegmentShelf::fits(const Segment& segment, std::uint64_t slot_bytes) const {
@@ -75,12 +92,7 @@ std::uint64_t SegmentShelf::extent_of_first(std::uint64_t bytes) const {
 
 Result<std::shared_ptr<Segment>> SegmentShelf::open(const SegmentDomain& domain) {
   TRY(memory, BlockMemory::create_segment(budget_, packing_.segment_bytes, packing_.small_bytes, beyond_));
-  if (open_.size() >= packing_.max_open) {
-    const auto fullest = std::max_element(open_.begin(), open_.end(), [](const auto& a, const auto& b) {
-      return a.second->used_bytes < b.second->used_bytes;
-    });
-    close(*fullest->second);
-  }
+  if (open_.size() >= packing_.max_open) close(*best_to_close(Reserve::give_up));
   auto segment = std::make_shared<Segment>();
   Rng& random = system_rng();
   segment->id = BlockId{.high = random.next(), .low = random.next()};
@@ -109,6 +121,7 @@ Result<SegmentSlot> SegmentShelf::take(const SegmentDomain& domain, std::uint64_
   const Change change(*this, *segment);
   SegmentSlot slot{.number = static_cast<std::uint32_t>(segment->blocks.size()), .offset_bytes = segment->used_bytes};
   segment->blocks.push_back(nullptr);
+  segment->last_taken = packable_;
   segment->used_bytes += slot_bytes;
   const std::uint64_t extent = segment->memory->extent_bytes(segment->used_bytes);
   budget_->charge(Charge::orphaned, extent - segment->charged_bytes);

@@ -50,8 +50,8 @@ class SegmentShelf {
   SegmentShelf(const SegmentShelf&) = delete;
   SegmentShelf& operator=(const SegmentShelf&) = delete;
 
-  // The domain to pack the block in, nothing when it is not to be packed.
-  std::optional<SegmentDomain> domain_for(const BlockRef& block) const;
+  // The domain to pack a new block in, nothing when it is not to be packed.
+  std::optional<SegmentDomain> domain_for(const BlockRef& block);
   // What take() would charge now.
   Need need(const SegmentDomain& domain, std::uint64_t length_bytes) const;
   // A slot, dead until it is occupied. The budget has room for need(). Fails: no_space (the machine's), io_error.
@@ -80,9 +80,12 @@ class SegmentShelf {
  private:
   class Change;
   enum class Sign : std::uint8_t { minus, plus };
+  enum class Reserve : std::uint8_t { keep, give_up };
   void count(const Segment& segment, Sign sign);
   Result<std::shared_ptr<Segment>> open(const SegmentDomain& domain);
   std::uint64_t extent_of_first(std::uint64_t bytes) const;
+  // Of those that are appended to: which one to close for another.
+  Segment* best_to_close(Reserve reserve) const;
   static bool idle(const Segment& segment);
   bool fits(const Segment& segment, std::uint64_t slot_bytes) const;
   void leave_if_done(Segment& segment);
@@ -94,6 +97,7 @@ class SegmentShelf {
   // Data thread only.
   std::unordered_map<BlockId, std::shared_ptr<Segment>, BlockIdHash> segments_;
   std::unordered_map<SegmentDomain, Segment*, SegmentDomainHash> open_;
+  std::uint64_t packable_ = 0;  // blocks so far
   Totals totals_;
 };
 

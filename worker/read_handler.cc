@@ -3,6 +3,7 @@
 #include "common/block_wire.h"
 #include "proto/hearth.pb.h"
 #include "worker/page_run.h"
+#include "worker/report.h"
 #include "worker/wire.h"
 
 #include <string>
@@ -75,10 +76,23 @@ Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
     }
     sent += piece.length_bytes;
     count(piece.source, piece.length_bytes, body);
+    if (call->peer().is_local) say_where(block, piece, body);
   }
   ServerReply reply = reply_with(body);
   reply.payload = std::move(small);
   co_return reply;
+}
+
+void ReadHandler::say_where(const BlockRef& block, const PagePiece& piece, proto::ReadReply& reply) const {
+  if (piece.length_bytes != block.length_bytes || piece.bytes.bytes().size() != block.length_bytes) return;
+  const std::optional<PackedPlace> place = service_.tiers.packed_place(block.id);
+  if (!place) return;
+  proto::PackedPlace& packed = *reply.mutable_packed();
+  packed.set_segment_id(encode_block_ids({place->segment}));
+  packed.set_offset_bytes(place->offset_bytes);
+  // One content has one id: these are the checksums of the bytes there, wherever this piece came from.
+  const std::span<const std::uint32_t> checksums = piece.bytes.chunk_checksums();
+  packed.mutable_chunk_checksums()->Add(checksums.begin(), checksums.end());
 }
 
 PageRunOptions ReadHandler::run_options(const BlockRef& block) const {

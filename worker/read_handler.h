@@ -1,5 +1,6 @@
 // Method::read: bytes of a block to a reader, from memory or through it from the under-store, as they become available.
-// A reader with a lease on the block in filling gets no bytes: they are put where its descriptor shows them.
+// A reader with a lease on the block in filling gets no bytes: they are put where its descriptor shows them. A reader on
+// this host that got a whole packed block is told where it lies.
 //
 // Threads: confined to the data thread.
 // Fails:   invalid_argument, not_found (attachment), stale (the file changed), and what the under-store says.
@@ -35,6 +36,7 @@ class ReadHandler {
   // Fetches ahead of a sequential reader what nobody waits for yet, and what the policy says of a first read.
   void read_ahead(const ServerCall& call, const BlockRef& block);
   PageRunOptions run_options(const BlockRef& block) const;
+  void say_where(const BlockRef& block, const PagePiece& piece, proto::ReadReply& reply) const;
   void count(Source source, std::uint64_t bytes, proto::ReadReply& reply);
 
   Service& service_;
