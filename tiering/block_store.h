@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,6 +28,9 @@
 namespace hearth {
 
 enum class HugePages : std::uint8_t { off, attempt, require };
+
+// Runs `work` on a thread that may block, some time; false: it does not take any now, and has let go of it.
+using RunElsewhere = std::function<bool(std::function<void()> work)>;
 
 struct MemoryTierOptions {
   std::uint64_t capacity_bytes = 0;
@@ -42,6 +46,7 @@ struct MemoryTierOptions {
   std::uint64_t private_below_bytes = 0;
   std::size_t max_blocks = 0;        // of shareable blocks; each holds a descriptor and a mapping; 0 = half of RLIMIT_NOFILE, at most 3/4 of vm.max_map_count
   std::string eviction = "lru";      // the class that chooses what goes: lru, s3-fifo or w-tinylfu
+  RunElsewhere run_elsewhere;        // unset: what takes long is done on the data thread
   std::uint64_t pool_bytes = 0;      // evicted, never granted memory kept pre-faulted for reuse; part of the capacity
 };
 
@@ -62,6 +67,7 @@ struct MemoryTierStats {
   std::uint64_t segments = 0;
   std::uint64_t dead_bytes = 0;          // of segments in use: slots whose block is gone, and rounding
   std::uint64_t compactable_bytes = 0;   // of dead_bytes: what compaction gives back without evicting anything
+  std::uint64_t leaving_bytes = 0;       // of orphaned_bytes: segments on their way to the kernel
   std::uint64_t compacted_bytes = 0;     // copied by it; total since start
   bool huge_pages = false;
 };

@@ -15,7 +15,7 @@ BlockStoreImpl::BlockStoreImpl(const MemoryTierOptions& options, const Packing& 
       anchor_(std::make_shared<StoreAnchor>(StoreAnchor{.store = this})),
       policy_(std::move(policy)),
       pool_(budget_, options.pool_bytes),
-      shelf_(packing, huge_pages, budget_) {}
+      shelf_(packing, huge_pages, budget_, options.run_elsewhere) {}
 
 BlockStoreImpl::~BlockStoreImpl() {
   while (!blocks_.empty()) detach(*blocks_.begin()->second, Removal::dropped);
@@ -130,6 +130,7 @@ MemoryTierStats BlockStoreImpl::stats() const {
                          .segments = packed.segments,
                          .dead_bytes = packed.charged_bytes - packed.live_bytes,
                          .compactable_bytes = packed.compactable_bytes(),
+                         .leaving_bytes = shelf_.leaving_bytes(),
                          .compacted_bytes = compacted_bytes_,
                          .huge_pages = huge_pages_ == HugePageSupport::present};
 }

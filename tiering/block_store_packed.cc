@@ -65,6 +65,7 @@ Result<BlockGrant> BlockStoreImpl::grant_segment(const BlockRef& ref, const Bloc
                                       " (any more); read it through the worker, which says where it is");
   }
   Segment& segment = *block->segment;
+  CHECK_OK(segment.memory->seal_against_others());
   TRY(fd, segment.memory->open_read_only());
   BlockGrant grant{.fd = std::move(fd), .length_bytes = segment.memory->length_bytes()};
   if (!segment.leased()) {
@@ -124,6 +125,7 @@ void BlockStoreImpl::evict_segment(Segment& segment) {
   std::copy_if(segment.blocks.begin(), segment.blocks.end(), std::back_inserter(live),
                [](const Block* block) { return block != nullptr; });
   shelf_.close(segment);
+  segment.memory->release_here();  // a fill waits for it
   // The last of them takes the segment with it.
   for (Block* block : live) {
     evicted_bytes_ += block->charged_bytes();

@@ -30,8 +30,8 @@ class Driver {
  public:
   Driver(const Shape& shape, std::uint64_t seed)
       : options_(shape.options),
-        store_(open_block_store(shape.options, shape.huge, make_policy(shape.eviction).value(), shape.packing).value()),
-        random_(seed) {
+        random_(seed),
+        store_(open_block_store(with_release(shape.options), shape.huge, make_policy(shape.eviction).value(), shape.packing).value()) {
     for (std::uint64_t number = 0; number < 60; ++number) {
       const bool large = number % 12 == 11;
       const std::uint64_t most = large ? shape.large_length : shape.small_length;
@@ -59,7 +59,7 @@ class Driver {
       case 15: pin(); break;
       case 16: evict_coldest(); break;
       case 17: hold_cold(); break;
-      case 18: store_->compact(); break;
+      case 18: store_->compact(); if (random_() % 2 == 0) let_memory_go(); break;
       default: report(); break;
     }
     reconcile();
@@ -68,6 +68,7 @@ class Driver {
     ASSERT_LE(charged(stats), options_.capacity_bytes);
     ASSERT_LE(stats.dead_bytes, stats.orphaned_bytes);
     ASSERT_LE(stats.compactable_bytes, stats.dead_bytes);
+    ASSERT_LE(stats.leaving_bytes, stats.orphaned_bytes - stats.dead_bytes);
     ASSERT_LE(stats.leased_bytes, stats.resident_bytes + stats.filling_bytes);
     ASSERT_EQ(stats.leases, leases_.size());
   }
@@ -98,12 +99,14 @@ class Driver {
     EXPECT_GT(store_->stats().evicted_bytes, 0U);
     EXPECT_GT(grants_made_, 0);
     for (const BlockRef& block : blocks_) store_->free_block(block.id);
+    let_memory_go();
     const MemoryTierStats stats = store_->stats();
     EXPECT_EQ(stats.resident_bytes + stats.filling_bytes + stats.pinned_bytes + stats.leased_bytes, 0U);
     EXPECT_EQ(stats.orphaned_bytes, stats.dead_bytes) << "what nobody holds has gone";
     BlockRef whole = make_block(1000, options_.capacity_bytes, 16U << 20);
     EXPECT_TRUE(store_->begin_fill(whole, PageIndex{0})) << "dead slots make room";
     store_.reset();
+    leaving_.clear();
   }
 
  private:
@@ -129,7 +132,19 @@ class Driver {
   bool being_filled(std::uint64_t number) const {
     return std::any_of(fills_.begin(), fills_.end(), [&](const HeldFill& f) { return f.number == number && !f.lost; });
   }
-  bool nothing_held() const { return views_.empty() && fills_.empty() && leases_.empty() && pinned_.empty() && !cold_; }
+  MemoryTierOptions with_release(MemoryTierOptions options) {
+    options.run_elsewhere = [this](std::function<void()> work) {
+      if (random_() % 4 == 0) return false;
+      leaving_.push_back(std::move(work));
+      return true;
+    };
+    return options;
+  }
+  void let_memory_go() {
+    for (const auto& work : std::exchange(leaving_, {})) work();
+    EXPECT_EQ(store_->stats().leaving_bytes, 0U);
+  }
+  bool nothing_held() const { return leaving_.empty() && views_.empty() && fills_.empty() && leases_.empty() && pinned_.empty() && !cold_; }
 
   std::optional<PageFill> start(std::uint64_t number) {
     const bool busy = resident_.contains(number) || being_filled(number);
@@ -332,8 +347,9 @@ class Driver {
   const MemoryTierOptions options_;
   std::vector<BlockRef> blocks_;
   std::vector<std::vector<std::byte>> contents_;
-  std::unique_ptr<BlockStore> store_;
+  std::vector<std::function<void()>> leaving_;
   std::mt19937_64 random_;
+  std::unique_ptr<BlockStore> store_;
   std::set<std::uint64_t> resident_;
   std::set<std::uint64_t> pinned_;
   std::vector<HeldView> views_;

@@ -43,7 +43,7 @@ struct Packing {
   std::uint64_t segment_bytes = 0;
   // The first of a segment is taken and charged by small pages, so that a domain of few files costs little.
   std::uint64_t small_bytes = huge_granule_bytes;
-  std::uint32_t max_slots = 16'384;  // of a segment: bounds the work of evicting, leasing and releasing it
+  std::uint32_t max_slots = 8192;  // of a segment: bounds the work of evicting, leasing and releasing it
   // Segments that are appended to, one for each domain. Beyond it a half full one is closed, or one that none of so many
   // blocks went to; while there is none, blocks of further domains are not packed.
   std::uint32_t max_open = 64;

@@ -29,10 +29,14 @@ class SegmentShelf::Change {
   const Segment& segment_;
 };
 
-SegmentShelf::SegmentShelf(const Packing& packing, HugePageSupport huge_pages, std::shared_ptr<Budget> budget)
+SegmentShelf::SegmentShelf(const Packing& packing, HugePageSupport huge_pages, std::shared_ptr<Budget> budget,
+                           RunElsewhere run_elsewhere)
     : packing_(packing),
       beyond_(huge_pages == HugePageSupport::present ? Granule::huge : Granule::small),
-      budget_(std::move(budget)) {}
+      budget_(std::move(budget)),
+      release_(std::make_shared<MemoryRelease>(std::move(run_elsewhere))) {}
+
+SegmentShelf::~SegmentShelf() { release_->close(); }
 
 void SegmentShelf::count(const Segment& segment, Sign sign) {
   if (segment.stage == Segment::Stage::left) return;
@@ -91,7 +95,8 @@ std::uint64_t SegmentShelf::extent_of_first(std::uint64_t bytes) const {
 }
 
 Result<std::shared_ptr<Segment>> SegmentShelf::open(const SegmentDomain& domain) {
-  TRY(memory, BlockMemory::create_segment(budget_, packing_.segment_bytes, packing_.small_bytes, beyond_));
+  TRY(memory, BlockMemory::create_segment(budget_, packing_.segment_bytes, packing_.small_bytes, beyond_,
+                                           release_));
   if (open_.size() >= packing_.max_open) close(*best_to_close(Reserve::give_up));
   auto segment = std::make_shared<Segment>();
   Rng& random = system_rng();
@@ -173,11 +178,6 @@ void SegmentShelf::pin_changed(const Block& block) {
   }
 }
 
-void SegmentShelf::end_writing(Segment& segment) {
-  --segment.writers;
-  if (segment.stage == Segment::Stage::closed && segment.writers == 0) segment.memory->end_writing();
-}
-
 void SegmentShelf::lease(Segment& segment) {
   const Change change(*this, segment);
   ++segment.leases;
@@ -195,7 +195,6 @@ void SegmentShelf::close(Segment& segment) {
     const Change change(*this, segment);
     segment.stage = Segment::Stage::closed;
   }
-  if (segment.writers == 0) segment.memory->end_writing();
   leave_if_done(segment);
 }
 
@@ -205,6 +204,7 @@ bool SegmentShelf::drop_empty() {
     return segment.live_blocks == 0 && !segment.leased() && segment.memory.use_count() == 1;
   });
   if (empty == open_.end()) return false;
+  empty->second->memory->release_here();
   close(*empty->second);
   return true;
 }

@@ -10,6 +10,7 @@
 #include <hearth/result.h>
 
 #include "tiering/budget.h"
+#include "tiering/memory_release.h"
 #include "tiering/page_table.h"
 #include "tiering/segment.h"
 
@@ -46,7 +47,9 @@ class SegmentShelf {
   };
   enum class Purpose : std::uint8_t { compaction, eviction };
 
-  SegmentShelf(const Packing& packing, HugePageSupport huge_pages, std::shared_ptr<Budget> budget);
+  SegmentShelf(const Packing& packing, HugePageSupport huge_pages, std::shared_ptr<Budget> budget,
+               RunElsewhere run_elsewhere);
+  ~SegmentShelf();
   SegmentShelf(const SegmentShelf&) = delete;
   SegmentShelf& operator=(const SegmentShelf&) = delete;
 
@@ -63,12 +66,12 @@ class SegmentShelf {
   void pin_changed(const Block& block);
 
   void begin_writing(Segment& segment) { ++segment.writers; }
-  void end_writing(Segment& segment);
+  void end_writing(Segment& segment) { --segment.writers; }
   void lease(Segment& segment);
   void release(Segment& segment);
   // No slot is added any more.
   void close(Segment& segment);
-  // Lets an open segment go that holds nothing; false: there is none.
+  // Lets an open segment go that holds nothing, for a fill that waits; false: there is none.
   bool drop_empty();
 
   // The idle one (closed, not leased, no fill) with the least share alive, except `tried`; coldest among equals.
@@ -76,6 +79,8 @@ class SegmentShelf {
   // The most that a segment's charge grows beyond its slots.
   std::uint64_t step_bytes() const { return beyond_ == Granule::huge ? huge_granule_bytes : small_granule_bytes; }
   const Totals& totals() const { return totals_; }
+  // Of segments that left: on its way to the kernel, and charged until it is there.
+  std::uint64_t leaving_bytes() const { return release_->under_way_bytes(); }
 
  private:
   class Change;
@@ -94,6 +99,7 @@ class SegmentShelf {
   const Packing packing_;
   const Granule beyond_;
   const std::shared_ptr<Budget> budget_;  // shared with memory that outlives the store
+  const std::shared_ptr<MemoryRelease> release_;  // likewise
   // Data thread only.
   std::unordered_map<BlockId, std::shared_ptr<Segment>, BlockIdHash> segments_;
   std::unordered_map<SegmentDomain, Segment*, SegmentDomainHash> open_;

@@ -60,7 +60,7 @@ Task<> TierMover::stop(Deadline deadline, Deadline ended) {
 std::uint64_t TierMover::charged_bytes() const {
   const MemoryTierStats stats = memory_.stats();
   const std::uint64_t charged = stats.resident_bytes + stats.filling_bytes + stats.orphaned_bytes + stats.pooled_bytes;
-  return charged - std::min(charged, stats.compactable_bytes);
+  return charged - std::min(charged, stats.compactable_bytes + stats.leaving_bytes);
 }
 
 bool TierMover::above(const policy::Percent& watermark) const {

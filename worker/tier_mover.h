@@ -6,8 +6,8 @@
 // otherwise it goes on as fast as the device does. When fills come faster still, memory is given up by the fills themselves,
 // without a copy below (MemoryTierStats::foreground_evictions).
 //
-// Bytes of dead slots that compaction will give back do not count as used: they are no reason to evict. It runs here,
-// step by step, between the calls of others.
+// Bytes of dead slots that compaction will give back do not count as used, nor those of segments that are being given back:
+// they are no reason to evict. Compaction runs here, step by step, between the calls of others.
 //
 // Threads: confined to the data thread.
 // Owns:    the times of blocks whose policy names one, and the tasks.
