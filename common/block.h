@@ -26,9 +26,11 @@ enum class AccessPattern : std::uint8_t { unknown, sequential, random, whole_fil
 // What rules may match on besides a block's path and bytes. No part of its id: the same block whoever owns or reads its file.
 struct BlockFile {
   static constexpr std::uint32_t unknown_id = 0xFFFFFFFF;  // no user has it
+  static constexpr std::uint32_t unknown_mode = 0xFFFFFFFF;
   std::uint64_t length_bytes = 0;  // of the whole file; 0: not known
   std::uint32_t uid = unknown_id;  // the owner, as the master resolved it
   std::uint32_t gid = unknown_id;
+  std::uint32_t mode = unknown_mode;  // permission bits (07777)
   std::string tenant;              // of whoever resolved it; "" for none
   AccessPattern pattern = AccessPattern::unknown;  // set by the worker that serves a read, never sent
 };

@@ -88,6 +88,7 @@ void block_to_wire(const BlockRef& block, proto::BlockRef& out) {
   out.set_file_length_bytes(block.file.length_bytes);
   if (block.file.uid != BlockFile::unknown_id) out.set_uid(block.file.uid);
   if (block.file.gid != BlockFile::unknown_id) out.set_gid(block.file.gid);
+  if (block.file.mode != BlockFile::unknown_mode) out.set_mode(block.file.mode);
   out.set_tenant(block.file.tenant);
 }
 
@@ -133,6 +134,7 @@ Result<BlockRef> block_from_wire(const proto::BlockRef& message) {
   block.file.length_bytes = message.file_length_bytes();
   if (message.has_uid()) block.file.uid = message.uid();
   if (message.has_gid()) block.file.gid = message.gid();
+  if (message.has_mode()) block.file.mode = message.mode() & 07777;
   block.file.tenant = message.tenant();
   return block;
 }

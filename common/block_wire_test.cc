@@ -21,6 +21,7 @@ BlockRef block() {
   ref.file.length_bytes = ref.start.value + ref.length_bytes + 5;
   ref.file.uid = 1000;
   ref.file.gid = 0;
+  ref.file.mode = 0640;
   ref.file.tenant = "ml \xc3\xa9";
   ref.id = block_id("file:///data", ref.store_path, ref.version, BlockSpan{ref.start.value, ref.length_bytes, ref.page_size_bytes});
   return ref;
@@ -55,6 +56,7 @@ TEST(BlockWire, ABlockComesBackAsItWasSent) {
   EXPECT_EQ(got->page_size_bytes, sent.page_size_bytes);
   EXPECT_EQ(got->file.length_bytes, sent.file.length_bytes);
   EXPECT_EQ(got->file.uid, 1000u);
+  EXPECT_EQ(got->file.mode, 0640u);
   EXPECT_EQ(got->file.gid, 0u) << "root is an owner, not an unknown one";
   EXPECT_EQ(got->file.tenant, sent.file.tenant);
   EXPECT_EQ(block_id_from_wire(parsed), sent.id);
@@ -104,13 +106,14 @@ TEST(BlockWire, RefusesPathsAndVersionsOutOfBounds) {
 TEST(BlockWire, APeerThatSaysNothingOfTheFileIsUnderstood) {
   proto::BlockRef message;
   block_to_wire(block(), message);
-  message.clear_file_length_bytes(), message.clear_uid(), message.clear_gid(), message.clear_tenant();
+  message.clear_file_length_bytes(), message.clear_uid(), message.clear_gid(), message.clear_mode(), message.clear_tenant();
   const Result<BlockRef> got = block_from_wire(message);
   ASSERT_TRUE(got) << got.error().message();
   EXPECT_EQ(got->file.length_bytes, 0u);
   EXPECT_EQ(got->file_length_bytes(), got->start.value + got->length_bytes) << "what is known to exist";
   EXPECT_EQ(got->file.uid, BlockFile::unknown_id);
   EXPECT_EQ(got->file.gid, BlockFile::unknown_id);
+  EXPECT_EQ(got->file.mode, BlockFile::unknown_mode);
   EXPECT_EQ(got->file.tenant, "");
 }
 
@@ -135,6 +138,13 @@ TEST(BlockWire, TheIdDoesNotDependOnOwnerTenantOrReader) {
   ASSERT_EQ(blocks.size(), 1u);
   EXPECT_EQ(blocks[0].file.length_bytes, 10u);
   EXPECT_EQ(blocks[0].id, block_id("s", "p", "v", BlockSpan{0, 10, 1 << 20}));
+}
+
+TEST(BlockIds, AreHighThenLowLittleEndian) {
+  const std::string bytes = block_ids_to_wire({BlockId{0x0102030405060708, 0x1112131415161718}});
+  EXPECT_EQ(bytes, std::string("\x08\x07\x06\x05\x04\x03\x02\x01\x18\x17\x16\x15\x14\x13\x12\x11", 16));
+  EXPECT_EQ(block_ids_from_wire(bytes)->front(), (BlockId{0x0102030405060708, 0x1112131415161718}));
+  EXPECT_FALSE(block_ids_from_wire(bytes.substr(1)));
 }
 
 }  // namespace

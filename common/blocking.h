@@ -25,6 +25,9 @@ class BlockingPool {
   template <class T>
   Task<T> run(std::function<Result<T>()> work);
 
+  // Runs `work` on a pool thread some time; nobody hears of its end. False: the pool is full and did not take it.
+  bool run_unwatched(std::function<void()> work);
+
  private:
   bool admit();
   void post(std::function<void()> job);

@@ -160,6 +160,8 @@ TEST_F(MasterRpc, BlocksSayWhatRulesMatchOn) {
     ASSERT_TRUE(block.has_uid() && block.has_gid());
     EXPECT_EQ(block.uid(), ::geteuid());
     EXPECT_EQ(block.gid(), resolved->info().gid());
+    EXPECT_TRUE(block.has_mode());
+    EXPECT_EQ(block.mode(), resolved->info().mode() & 07777);
     EXPECT_EQ(block.tenant(), "ml");
   }
   const auto nobody = resolve("/data/a");

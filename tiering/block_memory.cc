@@ -1,6 +1,7 @@
 #include "tiering/block_memory.h"
 
 #include "tiering/huge_pages.h"
+#include "tiering/memory_release.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -43,10 +44,17 @@ BlockMemory::BlockMemory(std::shared_ptr<Budget> budget, UniqueFd fd, Granule gr
 }
 
 BlockMemory::~BlockMemory() {
-  budget_->uncharge(Charge::orphaned, orphaned_bytes_);
-  if (!shareable()) return;
-  if (base_ != nullptr) ::munmap(base_, mapped_bytes_);
-  budget_->memory_closed();
+  const bool shared = shareable();
+  if (shared && base_ != nullptr) ::munmap(base_, mapped_bytes_);
+  fd_.reset();
+  budget_->uncharge(Charge::orphaned, orphaned_bytes_);  // now that the kernel has it
+  if (shared) budget_->memory_closed();
+}
+
+void BlockMemory::let_go(BlockMemory* memory) {
+  const std::shared_ptr<MemoryRelease> release = memory->release_;
+  std::shared_ptr<BlockMemory> last(memory);
+  if (release != nullptr) release->release(std::move(last), memory->orphaned_bytes_);
 }
 
 Result<std::shared_ptr<BlockMemory>> BlockMemory::create(std::shared_ptr<Budget> budget, std::uint64_t length_bytes,
@@ -62,6 +70,21 @@ Result<std::shared_ptr<BlockMemory>> BlockMemory::create(std::shared_ptr<Budget>
   if (!fd) return system_error("memfd_create");
   std::shared_ptr<BlockMemory> memory(new BlockMemory(std::move(budget), std::move(fd), granule));
   CHECK_OK(memory->resize(length_bytes));
+  return memory;
+}
+
+Result<std::shared_ptr<BlockMemory>> BlockMemory::create_segment(std::shared_ptr<Budget> budget,
+                                                                 std::uint64_t length_bytes, std::uint64_t small_bytes,
+                                                                 Granule beyond, std::shared_ptr<MemoryRelease> release) {
+  UniqueFd fd = create_memfd();
+  if (!fd) return system_error("memfd_create");
+  std::shared_ptr<BlockMemory> memory(new BlockMemory(std::move(budget), std::move(fd), beyond), &BlockMemory::let_go);
+  memory->small_bytes_ = std::min(small_bytes, length_bytes);
+  memory->populated_ = memory->small_bytes_;
+  CHECK_OK(memory->resize(length_bytes));
+  if (beyond == Granule::huge) ::madvise(memory->base_, memory->small_bytes_, MADV_NOHUGEPAGE);
+  CHECK_OK(memory->seal_size());
+  memory->release_ = std::move(release);
   return memory;
 }
 
@@ -92,23 +115,73 @@ Status BlockMemory::map(std::uint64_t length_bytes) {
   return ok();
 }
 
+std::uint64_t BlockMemory::extent_bytes(std::uint64_t end) const {
+  const bool small = granule_ == Granule::small || end <= small_bytes_;
+  return std::min(round_up(end, small ? small_granule_bytes : huge_granule_bytes), length_bytes_);
+}
+
+std::uint64_t BlockMemory::missing_bytes(std::uint64_t end) const {
+  if (granule_ == Granule::small) return 0;
+  const std::uint64_t extent = extent_bytes(end);
+  const std::uint64_t populated = populated_.load(std::memory_order_acquire);
+  return extent > populated ? extent - populated : 0;
+}
+
+Status BlockMemory::populate(std::uint64_t begin, std::uint64_t end) {
+  int result = 0;
+  do {
+    result = ::madvise(base_ + begin, end - begin, MADV_POPULATE_WRITE);
+  } while (result != 0 && errno == EINTR);
+  // EINVAL: a kernel before 5.14; the copy then takes its page faults one by one.
+  if (result != 0 && errno != EINVAL) return system_error("taking memory");
+  return ok();
+}
+
+// Others may write their parts at the same time. Slots come in order, so what huge pages hold before this one is charged
+// as well.
+Status BlockMemory::write_mapped(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const std::uint64_t end = offset + bytes.size();
+  const std::uint64_t small_end = granule_ == Granule::small ? length_bytes_ : small_bytes_;
+  if (offset < small_end) {
+    const std::uint64_t begin = offset / small_granule_bytes * small_granule_bytes;
+    CHECK_OK(populate(begin, std::min(round_up(end, small_granule_bytes), small_end)));
+  }
+  const std::uint64_t extent = extent_bytes(end);
+  std::uint64_t populated = populated_.load(std::memory_order_acquire);
+  if (granule_ == Granule::huge && extent > populated) {
+    CHECK_OK(populate(populated, extent));
+    while (populated < extent && !populated_.compare_exchange_weak(populated, extent, std::memory_order_acq_rel)) {
+    }
+  }
+  std::memcpy(base_ + offset, bytes.data(), bytes.size());
+  return ok();
+}
+
+Status BlockMemory::write_segment(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const bool huge = granule_ == Granule::huge && offset + bytes.size() > small_bytes_;
+  if (huge || held_by_others_.load(std::memory_order_acquire)) return write_mapped(offset, bytes);
+  Status written = write_by_descriptor(offset, bytes);
+  // Granted meanwhile: the descriptor takes nothing any more.
+  if (!written && held_by_others_.load(std::memory_order_acquire)) return write_mapped(offset, bytes);
+  return written;
+}
+
 Status BlockMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (small_bytes_ > 0) return write_segment(offset, bytes);
   assert(sealed_ != Sealed::yes && offset % small_granule_bytes == 0 && offset + bytes.size() <= length_bytes_);
   if (!shareable()) {
     std::memcpy(base_ + offset, bytes.data(), bytes.size());
     return ok();
   }
   if (granule_ == Granule::huge) {
-    const std::uint64_t length = round_up(bytes.size(), small_granule_bytes);
-    int result = 0;
-    do {
-      result = ::madvise(base_ + offset, length, MADV_POPULATE_WRITE);
-    } while (result != 0 && errno == EINTR);
-    // EINVAL: a kernel before 5.14; the copy then takes its page faults one by one.
-    if (result != 0 && errno != EINVAL) return system_error("taking memory");
+    CHECK_OK(populate(offset, offset + round_up(bytes.size(), small_granule_bytes)));
     std::memcpy(base_ + offset, bytes.data(), bytes.size());
     return ok();
   }
+  return write_by_descriptor(offset, bytes);
+}
+
+Status BlockMemory::write_by_descriptor(std::uint64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t count = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
@@ -148,6 +221,14 @@ Status BlockMemory::seal() {
   if (::mprotect(base_, mapped_bytes_, PROT_READ) != 0) return system_error("protecting a sealed block");
   sealed_ = Sealed::yes;
   return ok();
+}
+
+Status BlockMemory::seal_against_others() {
+  if (held_by_others_.load(std::memory_order_relaxed)) return ok();
+  held_by_others_.store(true, std::memory_order_release);  // first: a write that the seal refuses goes the other way
+  if (::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0) return ok();
+  held_by_others_.store(false, std::memory_order_release);
+  return system_error("sealing a segment");
 }
 
 Result<UniqueFd> BlockMemory::open_read_only() const {

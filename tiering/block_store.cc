@@ -21,7 +21,8 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(const MemoryTierOptions& op
 }
 
 Result<std::unique_ptr<BlockStore>> open_block_store(const MemoryTierOptions& options, HugePageSupport huge_pages,
-                                                     std::unique_ptr<EvictionPolicy> policy) {
+                                                     std::unique_ptr<EvictionPolicy> policy,
+                                                     std::optional<Packing> packing) {
   if (options.capacity_bytes < small_granule_bytes) {
     return Error(Code::invalid_argument, "memory tier: capacity is " + std::to_string(options.capacity_bytes) +
                                              " bytes; give at least 4KiB");
@@ -40,7 +41,8 @@ Result<std::unique_ptr<BlockStore>> open_block_store(const MemoryTierOptions& op
   MemoryTierOptions effective = options;
   if (effective.max_blocks == 0) effective.max_blocks = default_max_blocks();
   if (options.huge_pages == HugePages::off) huge_pages = HugePageSupport::absent;
-  std::unique_ptr<BlockStore> store = std::make_unique<BlockStoreImpl>(effective, huge_pages, std::move(policy));
+  std::unique_ptr<BlockStore> store =
+      std::make_unique<BlockStoreImpl>(effective, packing.value_or(Packing::of(options)), huge_pages, std::move(policy));
   return store;
 }
 
@@ -75,10 +77,18 @@ PageFill::State::~State() {
 
 std::uint64_t PageFill::length_bytes() const { return state_->block->page_length_bytes(state_->page); }
 
+std::uint64_t PageFill::takes_ahead_bytes() const {
+  const Block& block = *state_->block;
+  if (!block.packed()) return 0;
+  const std::uint64_t missing = block.memory->missing_bytes(block.memory_offset_bytes + block.layout.length_bytes);
+  return missing > length_bytes() ? missing - length_bytes() : 0;
+}
+
 Status PageFill::store(std::span<const std::byte> bytes) {
   assert(bytes.size() == length_bytes());
   const Block& block = *state_->block;
-  CHECK_OK(block.memory->write(std::uint64_t{state_->page.value} * block.layout.page_size_bytes, bytes));
+  const std::uint64_t offset = std::uint64_t{state_->page.value} * block.layout.page_size_bytes;
+  CHECK_OK(block.memory->write(block.memory_offset_bytes + offset, bytes));
   state_->stored = Stored::yes;
   return ok();
 }

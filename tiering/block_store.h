@@ -3,7 +3,7 @@
 // Threads: confined to the worker's data thread; nothing here locks, waits or knows sockets. PageFill::store
 //          may run on another thread, before commit(); a PageView may be read by any.
 // Owns:    memfds, mappings, page table, checksums, the budget. A PageView, PageFill or lease pins what it shows.
-// Budget:  charged_bytes() = resident + filling + leased (also after eviction) + pooled, never above capacity_bytes.
+// Budget:  resident + filling + orphaned + pooled, never above capacity_bytes. Leased is part of resident.
 // Fails:   no_space (everything left is pinned, filling or leased), busy (that page is being filled), corrupt (checksum).
 #pragma once
 
@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,16 +29,24 @@ namespace hearth {
 
 enum class HugePages : std::uint8_t { off, attempt, require };
 
+// Runs `work` on a thread that may block, some time; false: it does not take any now, and has let go of it.
+using RunElsewhere = std::function<bool(std::function<void()> work)>;
+
 struct MemoryTierOptions {
   std::uint64_t capacity_bytes = 0;
   HugePages huge_pages = HugePages::attempt;
   // A block larger than this share of the tier is never granted (a granted block can only be freed whole).
   double grant_max_fraction = 1.0 / 8;
-  // A block shorter than this, and not longer than a page, lies in private memory of the worker: it costs no descriptor
+  // A block of one page, up to this long, whose owner and mode are known, is packed: it lies in a segment with others of
+  // its domain (attachment, owner, group, read bits) and is read through a grant of the segment. 0: none.
+  std::uint64_t pack_below_bytes = 0;
+  std::uint64_t segment_bytes = 64ULL << 20;  // at most; a 32nd of the tier, and nothing is packed where that is below 2 MiB
+  // A block of one page, shorter than this, that is not packed lies in private memory of the worker: it costs no descriptor
   // and no mapping, and is never granted (a descriptor for so little costs more than sending the bytes).
   std::uint64_t private_below_bytes = 0;
   std::size_t max_blocks = 0;        // of shareable blocks; each holds a descriptor and a mapping; 0 = half of RLIMIT_NOFILE, at most 3/4 of vm.max_map_count
   std::string eviction = "lru";      // the class that chooses what goes: lru, s3-fifo or w-tinylfu
+  RunElsewhere run_elsewhere;        // unset: what takes long is done on the data thread
   std::uint64_t pool_bytes = 0;      // evicted, never granted memory kept pre-faulted for reuse; part of the capacity
 };
 
@@ -46,7 +55,8 @@ struct MemoryTierStats {
   std::uint64_t resident_bytes = 0;
   std::uint64_t filling_bytes = 0;
   std::uint64_t leased_bytes = 0;        // under a lease, still in the map
-  std::uint64_t orphaned_bytes = 0;      // dropped from the map, a lease or view still holds them
+  // Dropped from the map, a lease or view still holds them; and dead_bytes.
+  std::uint64_t orphaned_bytes = 0;
   std::uint64_t pooled_bytes = 0;
   std::uint64_t pinned_bytes = 0;        // never chosen for eviction, part of resident_bytes
   std::uint64_t evicted_bytes = 0;       // total since start
@@ -54,6 +64,11 @@ struct MemoryTierStats {
   std::uint64_t corrupt_chunks = 0;      // total since start
   std::uint64_t blocks = 0;
   std::uint64_t leases = 0;
+  std::uint64_t segments = 0;
+  std::uint64_t dead_bytes = 0;          // of segments in use: slots whose block is gone, and rounding
+  std::uint64_t compactable_bytes = 0;   // of dead_bytes: what compaction gives back without evicting anything
+  std::uint64_t leaving_bytes = 0;       // of orphaned_bytes: segments on their way to the kernel
+  std::uint64_t compacted_bytes = 0;     // copied by it; total since start
   bool huge_pages = false;
 };
 
@@ -91,6 +106,8 @@ class PageFill {
   PageFill& operator=(PageFill&&) noexcept;
   ~PageFill();
   std::uint64_t length_bytes() const;
+  // What store() will take from the kernel beyond the page's own bytes: a segment grows in large steps.
+  std::uint64_t takes_ahead_bytes() const;
   // Puts the page's bytes, all length_bytes() of them, into the tier. Takes memory from the kernel, so it may block: call
   // it on a thread that may. Fails: no_space (the machine has no memory left), io_error.
   Status store(std::span<const std::byte> bytes);
@@ -126,7 +143,7 @@ struct BlockResidency {
 };
 
 // The unit of memory that eviction would take next, still in its place. Its pages stay while this lives, and nothing
-// else evicts it meanwhile.
+// else evicts it meanwhile (but a packed block may move, and go with its segment).
 struct ColdUnit {
   BlockRef block;  // id, length and page size; the rest is empty
   std::vector<std::pair<PageIndex, PageView>> pages;
@@ -152,12 +169,21 @@ class BlockStore {
   // Forgets a page whose bytes were found wrong; a granted block goes whole.
   virtual void drop_corrupt(const BlockId& block, PageIndex page) = 0;
 
-  // Only for a fully resident block within grant_max_fraction that is not private; unsupported or not_found otherwise.
+  // Only for a fully resident block within grant_max_fraction that is neither private nor packed; unsupported or
+  // not_found otherwise.
   virtual Result<BlockGrant> grant(const BlockRef& block) = 0;
   // The same for a block of which pages are missing, maybe all: they are filled where the descriptor shows them as long
   // as the block stays in the map. A complete block is granted as by grant(). Never one whose memory held another block's
   // bytes. no_space: there is no room for it.
   virtual Result<BlockGrant> grant_in_filling(const BlockRef& block) = 0;
+  // Where a complete block lies, when it is packed. It may be moved until the segment is granted.
+  virtual std::optional<PackedPlace> packed_place(const BlockId& block) const = 0;
+  // The whole segment in which the complete block lies now; not_found otherwise. While a lease on it lasts its blocks are
+  // neither evicted nor moved, and new ones may come in. The grant is as long as the segment and has no checksums.
+  virtual Result<BlockGrant> grant_segment(const BlockRef& block, const BlockId& segment) = 0;
+  // Copies a few blocks out of the segment with the most dead slots, when much is dead and memory is short. False: there
+  // is nothing to do, or no room for copies.
+  virtual bool compact() = 0;
   // Whether the descriptor of this lease shows exactly these bytes.
   virtual bool shows(LeaseId lease, std::span<const std::byte> bytes) const = 0;
   virtual void release(LeaseId lease) = 0;

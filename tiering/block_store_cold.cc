@@ -75,6 +75,7 @@ std::uint64_t BlockStoreImpl::evict(ColdUnit unit) {
   if (!now.slot || now.last_access != unit.last_access || !evictable(*now.slot)) return 0;
   const std::uint64_t before = evicted_bytes_;
   evict_slot(*now.slot);
+  if (block->packed()) (void)compact();
   return evicted_bytes_ - before;
 }
 
@@ -83,6 +84,7 @@ void BlockStoreImpl::pin(const BlockId& id, Pinned pinned) {
   if (block == nullptr || block->pinned == pinned) return;
   const std::uint64_t resident_bytes = block->resident_bytes;
   block->pinned = pinned;
+  if (block->packed()) shelf_.pin_changed(*block);
   if (pinned == Pinned::yes) {
     pinned_bytes_ += resident_bytes;
     for (std::uint32_t unit = 0; unit < block->units.size(); ++unit) remove_slot(*block, unit, Removal::dropped);

@@ -24,6 +24,9 @@ Result<BlockGrant> BlockStoreImpl::grant(const BlockRef& ref) {
   if (block == nullptr || !block->complete()) {
     return Error(Code::not_found, "block " + ref.id.to_hex() + " is not fully resident; read it through the worker");
   }
+  if (block->packed()) {
+    return Error(Code::unsupported, "block " + ref.id.to_hex() + " is packed with others; read it through its segment");
+  }
   CHECK_OK(may_be_granted(ref, block->layout));
   CHECK_OK(block->memory->seal());
   TRY(granted, lease(block));
@@ -69,6 +72,7 @@ Result<BlockGrant> BlockStoreImpl::lease(std::shared_ptr<Block> block) {
 void BlockStoreImpl::release(LeaseId id) {
   const std::optional<LeaseTable::Lease> lease = leases_.remove(id);
   if (!lease) return;
+  if (lease->segment != nullptr) return release_segment(*lease->segment);
   Block& block = *lease->block;
   if (--block.leases > 0 || block.place == Place::detached) return;
   leased_bytes_ -= block.charged_bytes();

@@ -7,14 +7,15 @@
 
 namespace hearth {
 
-BlockStoreImpl::BlockStoreImpl(const MemoryTierOptions& options, HugePageSupport huge_pages,
+BlockStoreImpl::BlockStoreImpl(const MemoryTierOptions& options, const Packing& packing, HugePageSupport huge_pages,
                                std::unique_ptr<EvictionPolicy> policy)
     : options_(options),
       huge_pages_(huge_pages),
       budget_(std::make_shared<Budget>(options.capacity_bytes)),
       anchor_(std::make_shared<StoreAnchor>(StoreAnchor{.store = this})),
       policy_(std::move(policy)),
-      pool_(budget_, options.pool_bytes) {}
+      pool_(budget_, options.pool_bytes),
+      shelf_(packing, huge_pages, budget_, options.run_elsewhere) {}
 
 BlockStoreImpl::~BlockStoreImpl() {
   while (!blocks_.empty()) detach(*blocks_.begin()->second, Removal::dropped);
@@ -59,7 +60,7 @@ PageView BlockStoreImpl::commit(PageFill fill, std::vector<std::uint32_t> chunk_
   assert(fill.state_->stored == Stored::yes && "bytes first, then commit");
   const std::shared_ptr<Block> block = std::move(fill.state_->block);
   const PageIndex page = fill.state_->page;
-  const std::uint64_t begin = std::uint64_t{page.value} * block->layout.page_size_bytes;
+  const std::uint64_t begin = block->memory_offset_bytes + std::uint64_t{page.value} * block->layout.page_size_bytes;
   const std::uint32_t length = block->page_length_bytes(page);
   assert(chunk_checksums.size() == (length + checksum_chunk_bytes - 1) / checksum_chunk_bytes);
 
@@ -81,6 +82,7 @@ PageView BlockStoreImpl::commit(PageFill fill, std::vector<std::uint32_t> chunk_
     // Granted in filling. Should the kernel refuse the last seals, no further grant of it is made.
     if (block->whole_only() && block->complete()) (void)block->memory->seal();
   }
+  if (block->packed()) shelf_.end_writing(*block->segment);
   return view_of(std::move(record));
 }
 
@@ -91,7 +93,7 @@ BlockResidency BlockStoreImpl::residency(const BlockId& id) const {
   return BlockResidency{.present = block.resident_pages > 0,
                         .complete = block.complete(),
                         .resident_bytes = block.resident_bytes,
-                        .leases = block.leases,
+                        .leases = block.packed() ? block.segment->leases : block.leases,
                         .goes_whole = block.whole_only()};
 }
 
@@ -112,10 +114,11 @@ std::vector<BlockId> BlockStoreImpl::all_blocks() const {
 }
 
 MemoryTierStats BlockStoreImpl::stats() const {
+  const SegmentShelf::Totals& packed = shelf_.totals();
   return MemoryTierStats{.capacity_bytes = options_.capacity_bytes,
                          .resident_bytes = budget_->bytes(Charge::resident),
                          .filling_bytes = budget_->bytes(Charge::filling),
-                         .leased_bytes = leased_bytes_,
+                         .leased_bytes = leased_bytes_ + packed.leased_bytes,
                          .orphaned_bytes = budget_->bytes(Charge::orphaned),
                          .pooled_bytes = budget_->bytes(Charge::pooled),
                          .pinned_bytes = pinned_bytes_,
@@ -124,6 +127,11 @@ MemoryTierStats BlockStoreImpl::stats() const {
                          .corrupt_chunks = corrupt_chunks_,
                          .blocks = blocks_.size(),
                          .leases = leases_.size(),
+                         .segments = packed.segments,
+                         .dead_bytes = packed.charged_bytes - packed.live_bytes,
+                         .compactable_bytes = packed.compactable_bytes(),
+                         .leaving_bytes = shelf_.leaving_bytes(),
+                         .compacted_bytes = compacted_bytes_,
                          .huge_pages = huge_pages_ == HugePageSupport::present};
 }
 
@@ -131,7 +139,7 @@ std::span<std::byte> BlockStoreImpl::tamper_for_test(const BlockId& id) {
   const std::shared_ptr<Block> block = block_of(id);
   if (block == nullptr) return {};
   block->memory->unprotect_for_test();
-  return block->memory->bytes().first(block->layout.length_bytes);
+  return block->memory->bytes().subspan(block->memory_offset_bytes, block->layout.length_bytes);
 }
 
 void BlockStoreImpl::count_resident(Block& block, std::int64_t bytes) {
@@ -143,12 +151,13 @@ void BlockStoreImpl::touch(Block& block, std::uint32_t unit) {
   block.last_access = ++accesses_;
   Unit& touched = block.units[block.whole_only() ? 0 : unit];
   touched.last_access = block.last_access;
+  if (block.packed()) block.segment->last_access = block.last_access;
   const auto& slot = touched.slot;
   if (slot) policy_->touched(*slot);
 }
 
 void BlockStoreImpl::insert_slot(Block& block, std::uint32_t unit) {
-  if (block.pinned == Pinned::yes) return;
+  if (block.pinned == Pinned::yes || (block.packed() && block.segment->leased())) return;
   const EvictionSlot slot = slots_.take(block, unit);
   block.units[unit].slot = slot;
   // A block that was granted goes whole, so its one slot stands for all of it.
@@ -161,6 +170,7 @@ void BlockStoreImpl::place_in_order(Block& block, std::uint32_t unit) {
   if (known) return touch(block, unit);
   block.last_access = ++accesses_;
   block.units[block.whole_only() ? 0 : unit].last_access = block.last_access;
+  if (block.packed()) block.segment->last_access = block.last_access;
   if (block.whole_only()) {
     renew_whole_slot(block);
   } else {

@@ -12,6 +12,7 @@
 #include "tiering/lease_table.h"
 #include "tiering/memory_pool.h"
 #include "tiering/page_table.h"
+#include "tiering/segment_shelf.h"
 
 #include <memory>
 #include <unordered_map>
@@ -37,7 +38,8 @@ struct PageFill::State {
 
 class BlockStoreImpl final : public BlockStore {
  public:
-  BlockStoreImpl(const MemoryTierOptions& options, HugePageSupport huge_pages, std::unique_ptr<EvictionPolicy> policy);
+  BlockStoreImpl(const MemoryTierOptions& options, const Packing& packing, HugePageSupport huge_pages,
+                 std::unique_ptr<EvictionPolicy> policy);
   ~BlockStoreImpl() override;
 
   std::optional<PageView> find(const BlockRef& block, PageIndex page) override;
@@ -46,6 +48,9 @@ class BlockStoreImpl final : public BlockStore {
   void drop_corrupt(const BlockId& block, PageIndex page) override;
   Result<BlockGrant> grant(const BlockRef& block) override;
   Result<BlockGrant> grant_in_filling(const BlockRef& block) override;
+  std::optional<PackedPlace> packed_place(const BlockId& block) const override;
+  Result<BlockGrant> grant_segment(const BlockRef& block, const BlockId& segment) override;
+  bool compact() override;
   bool shows(LeaseId lease, std::span<const std::byte> bytes) const override;
   void release(LeaseId lease) override;
   std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const override;
@@ -66,6 +71,8 @@ class BlockStoreImpl final : public BlockStore {
 
  private:
   enum class Reuse : std::uint8_t { allowed, forbidden };
+  // What making room gave up. The dead slot of a packed block gives nothing back by itself.
+  enum class GaveUp : std::uint8_t { nothing, memory, dead_slot };
 
   Status validate(const BlockRef& block, PageIndex page) const;
   std::shared_ptr<Block> block_of(const BlockId& id) const;
@@ -80,12 +87,23 @@ class BlockStoreImpl final : public BlockStore {
   std::shared_ptr<Block> recycle(const BlockId& id, const Layout& layout, std::uint64_t charge_bytes);
   Result<PageFill> reserve(std::shared_ptr<Block> block, PageIndex page);
   Status make_room(std::uint64_t bytes);
-  bool evict_one();
+  GaveUp evict_one();
   bool evict_block();
   ColdUnit unit_at(EvictionSlot slot) const;
   bool evictable(EvictionSlot slot) const;
   static bool evictable_whole(const Block& block);
   void evict_slot(EvictionSlot slot);
+
+  // Packed blocks: block_store_packed.cc.
+  Result<std::shared_ptr<Block>> create_packed(const BlockRef& block, const Layout& layout, const SegmentDomain& domain);
+  void retire(Block& block, Removal why);
+  // For a fill: a segment goes whole, the emptiest or the one of the coldest block.
+  bool reclaim_segment(Segment& of_coldest);
+  static bool may_go(const Segment& segment);
+  void evict_segment(Segment& segment);
+  void release_segment(Segment& segment);
+  std::shared_ptr<Segment> segment_to_compact();
+  bool move_block(Block& block);
 
   // Leaving the map: block_store_release.cc.
   void drop_unit(Block& block, std::uint32_t unit, Removal why, Reuse reuse);
@@ -112,6 +130,9 @@ class BlockStoreImpl final : public BlockStore {
   // Data thread only.
   std::unique_ptr<EvictionPolicy> policy_;
   MemoryPool pool_;
+  SegmentShelf shelf_;
+  std::weak_ptr<Segment> compacting_;
+  std::uint32_t next_to_compact_ = 0;  // slot
   LeaseTable leases_;
   SlotTable slots_;
   BlockMap blocks_;
@@ -120,12 +141,14 @@ class BlockStoreImpl final : public BlockStore {
   std::uint64_t leased_bytes_ = 0;
   std::uint64_t evicted_bytes_ = 0;
   std::uint64_t foreground_evictions_ = 0;
+  std::uint64_t compacted_bytes_ = 0;
   std::uint64_t pinned_bytes_ = 0;  // resident bytes of pinned blocks
   std::uint64_t corrupt_chunks_ = 0;
 };
 
-// The seam for tests and for `open`: the probe's answer and the policy are passed in.
+// The seam for tests and for `open`: the probe's answer and the policy are passed in; small segments, too.
 Result<std::unique_ptr<BlockStore>> open_block_store(const MemoryTierOptions& options, HugePageSupport huge_pages,
-                                                     std::unique_ptr<EvictionPolicy> policy);
+                                                     std::unique_ptr<EvictionPolicy> policy,
+                                                     std::optional<Packing> packing = std::nullopt);
 
 }  // namespace hearth

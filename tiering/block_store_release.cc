@@ -10,7 +10,7 @@ std::uint64_t BlockStoreImpl::free_block(const BlockId& id) {
   const std::shared_ptr<Block> block = block_of(id);
   if (block == nullptr) return 0;
   const std::uint64_t dropped = block->resident_bytes;
-  const bool untouched = !block->whole_only() && block->filling_pages == 0 && !block->viewed();
+  const bool untouched = !block->whole_only() && !block->packed() && block->filling_pages == 0 && !block->viewed();
   if (untouched && block->units.size() == 1) {
     drop_unit(*block, 0, Removal::dropped, Reuse::allowed);
   } else {
@@ -33,7 +33,7 @@ void BlockStoreImpl::drop_corrupt(const BlockId& id, PageIndex page) {
   const bool read_by_others = block->pages[page.value].use_count() > 2;
   const std::uint32_t unit_index = block->layout.unit_of(page);
   Unit& unit = block->units[unit_index];
-  if (block->whole_only() || read_by_others) {
+  if (block->whole_only() || block->packed() || read_by_others) {
     // The same memory can not be filled again under a reader: the block starts anew elsewhere.
     detach(*block, Removal::dropped);
   } else if (unit.resident_pages > 1 || unit.filling_pages > 0) {
@@ -84,6 +84,7 @@ void BlockStoreImpl::drop_unit(Block& block, std::uint32_t unit_index, Removal w
 }
 
 void BlockStoreImpl::detach(Block& block, Removal why) {
+  if (block.packed()) return retire(block, why);
   const std::shared_ptr<Block> keep = block_of(block.id);  // until the end of this function
   if (block.leases > 0) leased_bytes_ -= block.charged_bytes();
   const bool held = block.leases > 0 || block.filling_pages > 0 || block.viewed();
@@ -113,7 +114,7 @@ void BlockStoreImpl::detach(Block& block, Removal why) {
 
 void BlockStoreImpl::erase_if_idle(Block& block) {
   if (!block.idle() || block.place == Place::detached || block.leases > 0) return;
-  if (block.whole_only()) return detach(block, Removal::dropped);  // its empty units are still charged
+  if (block.whole_only() || block.packed()) return detach(block, Removal::dropped);  // its empty units are still charged
   leave_map(block);
 }
 

@@ -7,6 +7,9 @@
 namespace hearth {
 namespace {
 
+// A block that goes from a segment that can not go gives nothing back: after so many, a fill gives up.
+constexpr int max_dead_slots_per_fill = 64;
+
 Error tier_full() {
   return Error(Code::no_space, "memory tier is full: everything left is pinned, being filled or leased");
 }
@@ -16,6 +19,7 @@ Error tier_full() {
 Result<PageFill> BlockStoreImpl::begin_fill(const BlockRef& ref, PageIndex page) {
   CHECK_OK(validate(ref, page));
   const Layout layout = layout_of(ref);
+  (void)compact();  // a little with each fill; it does nothing while there is room
   std::shared_ptr<Block> block = block_of(ref.id);
   if (block == nullptr) {
     TRY(created, create_block(ref, layout, layout.unit_charge_bytes(layout.unit_of(page))));
@@ -43,6 +47,7 @@ Status BlockStoreImpl::same_shape(const Block& block, const BlockRef& ref) {
 
 Result<std::shared_ptr<Block>> BlockStoreImpl::create_block(const BlockRef& ref, const Layout& layout,
                                                             std::uint64_t charge_bytes) {
+  if (const auto domain = shelf_.domain_for(ref)) return create_packed(ref, layout, *domain);
   const bool is_private = layout.length_bytes < options_.private_below_bytes && layout.page_count() == 1;
   if (is_private) {
     CHECK_OK(make_room(charge_bytes));
@@ -60,7 +65,7 @@ Result<std::shared_ptr<Block>> BlockStoreImpl::create_block(const BlockRef& ref,
   }
   // Each eviction may leave memory in the pool that fits: then nothing more has to go.
   while (recyclable && charge_bytes <= options_.capacity_bytes && !budget_->fits(charge_bytes)) {
-    if (!evict_one()) break;
+    if (evict_one() != GaveUp::memory) break;
     if (auto block = recycle(ref.id, layout, charge_bytes)) return block;
   }
   CHECK_OK(make_room(charge_bytes));
@@ -98,6 +103,7 @@ Result<PageFill> BlockStoreImpl::reserve(std::shared_ptr<Block> block, PageIndex
   PageFill fill;
   fill.state_ = std::move(state);  // from here on a return gives everything back
 
+  if (block->packed()) shelf_.begin_writing(*block->segment);
   if (unit.charged_bytes == 0) {
     const std::uint64_t charge_bytes = block->layout.unit_charge_bytes(unit_index);
     CHECK_OK(make_room(charge_bytes));
@@ -113,6 +119,7 @@ void BlockStoreImpl::abandon(Block& block, PageIndex page) {
   block.filling[page.value] = false;
   --block.filling_pages;
   --unit.filling_pages;
+  if (block.packed()) shelf_.end_writing(*block.segment);
   // What a descriptor may show is given back only with the block: an empty unit stays charged, for the next fill of it.
   const bool returnable = !block.memory->sealed();
   if (returnable && unit.filling_pages == 0 && unit.resident_pages == 0 && unit.charged_bytes > 0) {
@@ -130,10 +137,12 @@ Status BlockStoreImpl::make_room(std::uint64_t bytes) {
     return Error(Code::no_space, "a page costs " + std::to_string(bytes) + " bytes, more than the whole memory tier (" +
                                      std::to_string(options_.capacity_bytes) + "); raise its capacity");
   }
+  int dead_slots = 0;
   while (!budget_->fits(bytes)) {
-    if (!evict_one() && !pool_.release_oldest()) {
-      return tier_full();
-    }
+    if (shelf_.drop_empty()) continue;
+    const GaveUp gave_up = evict_one();
+    if (gave_up == GaveUp::dead_slot && ++dead_slots == max_dead_slots_per_fill) return tier_full();
+    if (gave_up == GaveUp::nothing && !pool_.release_oldest()) return tier_full();
   }
   return ok();
 }
@@ -148,17 +157,20 @@ bool BlockStoreImpl::evictable_whole(const Block& block) {
   return block.leases == 0 && block.filling_pages == 0 && !block.viewed();
 }
 
-bool BlockStoreImpl::evict_one() {
+BlockStoreImpl::GaveUp BlockStoreImpl::evict_one() {
   const auto victim = policy_->victim([this](EvictionSlot slot) { return evictable(slot); });
-  if (!victim) return false;
+  if (!victim) return GaveUp::nothing;
   ++foreground_evictions_;
+  const Block& block = *slots_.at(*victim).block;
+  if (block.packed() && reclaim_segment(*block.segment)) return GaveUp::memory;
+  const GaveUp gave_up = block.packed() ? GaveUp::dead_slot : GaveUp::memory;
   evict_slot(*victim);
-  return true;
+  return gave_up;
 }
 
 void BlockStoreImpl::evict_slot(EvictionSlot slot) {
   const UnitPlace place = slots_.at(slot);
-  if (place.block->whole_only()) {
+  if (place.block->whole_only() || place.block->packed()) {
     evicted_bytes_ += place.block->charged_bytes();
     detach(*place.block, Removal::evicted);
     return;
@@ -171,11 +183,13 @@ void BlockStoreImpl::evict_slot(EvictionSlot slot) {
 bool BlockStoreImpl::evict_block() {
   const auto victim = policy_->victim([this](EvictionSlot slot) {
     const Block& block = *slots_.at(slot).block;
+    if (block.packed()) return block.segment->writers == 0 && block.segment->pinned_blocks == 0;
     return block.memory->shareable() && evictable_whole(block);
   });
   if (!victim) return false;
   Block& block = *slots_.at(*victim).block;
   ++foreground_evictions_;
+  if (block.packed()) return reclaim_segment(*block.segment);
   if (block.units.size() == 1) {
     evict_slot(*victim);
     return true;

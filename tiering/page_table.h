@@ -54,10 +54,15 @@ struct Layout {
 
 enum class Place : std::uint8_t { in_map, detached };
 
+struct Segment;
+
 struct Block {
   BlockId id;
   Layout layout;
   std::shared_ptr<BlockMemory> memory;
+  std::shared_ptr<Segment> segment;  // of a packed block: it lies in a slot there. Shared: see segment.h
+  std::uint64_t memory_offset_bytes = 0;
+  std::uint32_t segment_slot = 0;
   std::vector<std::shared_ptr<PageRecord>> pages;  // empty pointer: not resident. Shared with views
   std::vector<bool> filling;
   std::vector<Unit> units;
@@ -72,7 +77,8 @@ struct Block {
   Block(BlockId id, const Layout& layout, std::shared_ptr<BlockMemory> memory);
   bool complete() const { return resident_pages == pages.size(); }
   bool idle() const { return resident_pages == 0 && filling_pages == 0; }
-  bool whole_only() const { return memory->sealed(); }  // granted once: freed whole or not at all
+  bool packed() const { return segment != nullptr; }
+  bool whole_only() const { return !packed() && memory->sealed(); }  // granted once: freed whole or not at all
   bool page_viewed(std::uint32_t page) const { return pages[page] && pages[page].use_count() > 1; }
   bool unit_viewed(std::uint32_t unit) const;
   bool viewed() const;

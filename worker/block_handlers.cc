@@ -73,10 +73,9 @@ Task<ServerReply> BlockHandlers::load(std::shared_ptr<ServerCall> call) {
 Task<ServerReply> BlockHandlers::free_blocks(std::shared_ptr<ServerCall> call) {
   proto::FreeBlocksRequest request;
   CO_CHECK_OK(parse_body(*call, request));
-  const std::optional<std::vector<BlockId>> ids = decode_block_ids(request.block_ids());
-  if (!ids) co_return Error(Code::invalid_argument, "the list of block ids is not a multiple of 16 bytes");
+  CO_TRY(ids, block_ids_from_wire(request.block_ids()));
   proto::FreeBlocksReply body;
-  for (const BlockId& id : *ids) {
+  for (const BlockId& id : ids) {
     if (!service_.tiers.residency(id).present) continue;
     const std::uint64_t freed = service_.tiers.free_block(id);
     body.set_blocks(body.blocks() + 1);

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "proto/hearth.pb.h"
 #include "worker/master_link.h"
+#include "worker/report.h"
 #include "worker/wire.h"
 
 #include <string>
@@ -34,13 +35,13 @@ Task<ServerReply> GrantHandler::grant(std::shared_ptr<ServerCall> call) {
     co_return Error(Code::overloaded, "this connection holds " + std::to_string(held->second.size()) +
                                           " grants already; release some first");
   }
-  const GrantOf what = request.in_filling() ? GrantOf::block_in_filling : GrantOf::complete_block;
-  CO_TRY(made, co_await service_.tiers.grant(block, what, deadline));
+  CO_TRY(made, co_await make(block, &request, deadline));
   BlockGrant& granted = made.grant;
   Lease lease;
   lease.connection = call->connection();
   lease.block = block.id;
   lease.device = made.device;
+  if (!request.segment_id().empty()) lease.of = Lease::Of::segment;
   keep(granted.lease, lease);
   service_.counters.granted();
 
@@ -48,11 +49,28 @@ Task<ServerReply> GrantHandler::grant(std::shared_ptr<ServerCall> call) {
   body.set_lease_id(granted.lease.value);
   body.set_fd_offset_bytes(granted.offset_bytes);
   body.set_length_bytes(granted.length_bytes);
-  body.set_in_filling(granted.chunk_checksums.empty());
+  body.set_in_filling(request.segment_id().empty() && granted.chunk_checksums.empty());
   ServerReply reply = reply_with(body);
   reply.payload = checksums_to_wire(granted.chunk_checksums);
   reply.fds.push_back(std::move(granted.fd));
   co_return reply;
+}
+
+Task<TierGrant> GrantHandler::make(BlockRef block, const proto::GrantRequest* request, Deadline deadline) {
+  if (!request->segment_id().empty()) {
+    const auto segment = block_ids_from_wire(request->segment_id());
+    if (!segment || segment->size() != 1) {
+      co_return Error(Code::invalid_argument, "the id of a segment has 16 bytes, not " +
+                                                  std::to_string(request->segment_id().size()));
+    }
+    TierGrant made;
+    CO_TRY(granted, service_.tiers.grant_segment(block, segment->front()));
+    made.grant = std::move(granted);
+    co_return made;
+  }
+  const GrantOf what = request->in_filling() ? GrantOf::block_in_filling : GrantOf::complete_block;
+  Result<TierGrant> made = co_await service_.tiers.grant(block, what, deadline);
+  co_return made;
 }
 
 Task<ServerReply> GrantHandler::release(std::shared_ptr<ServerCall> call) {
@@ -72,7 +90,7 @@ bool GrantHandler::holds(ConnectionId connection, LeaseId id, const BlockId& blo
   const auto found = leases_.find(id);
   if (found == leases_.end()) return false;
   const Lease& lease = found->second;
-  return lease.connection == connection && lease.block == block && lease.device == nullptr;
+  return lease.connection == connection && lease.block == block && lease.device == nullptr && lease.of == Lease::Of::block;
 }
 
 void GrantHandler::keep(LeaseId id, Lease lease) {

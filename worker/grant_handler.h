@@ -1,10 +1,11 @@
-// Method::grant and Method::release: descriptors of resident blocks for clients on this host, and their leases.
+// Method::grant and Method::release: descriptors of resident blocks, and of segments of packed blocks, for clients on this
+// host, and their leases.
 //
 // A lease belongs to the connection it was granted on and ends with it: a crashed client holds nothing.
 //
 // Threads: confined to the data thread.
 // Fails:   permission_denied (not the Unix socket), unavailable (not fully resident, and not asked for in filling),
-//          unsupported (too large to grant), no_space (in filling), overloaded (the connection holds its share).
+//          not_found (the block does not lie in that segment), unsupported (too large to grant, or packed), no_space (in filling), overloaded (the connection holds its share).
 #pragma once
 
 #include "worker/service.h"
@@ -13,6 +14,10 @@
 #include <cstdint>
 #include <unordered_map>
 #include <unordered_set>
+
+namespace hearth::proto {
+class GrantRequest;
+}
 
 namespace hearth::worker {
 
@@ -26,7 +31,7 @@ class GrantHandler {
   void disconnected(ConnectionId connection);
   // Asks clients to release what would make room for `bytes`; each lease at most once a second.
   void recall(std::uint64_t bytes);
-  // The connection holds this lease on the block in memory.
+  // The connection holds this lease on the block itself, in memory.
   bool holds(ConnectionId connection, LeaseId lease, const BlockId& block) const;
   std::size_t leases() const { return leases_.size(); }
 
@@ -35,8 +40,10 @@ class GrantHandler {
     ConnectionId connection;
     BlockId block;
     DiskTier* device = nullptr;  // null: of memory
+    enum class Of : std::uint8_t { block, segment } of = Of::block;
     TimePoint recalled_at{};
   };
+  Task<TierGrant> make(BlockRef block, const proto::GrantRequest* request, Deadline deadline);
   void keep(LeaseId id, Lease lease);
   void end(LeaseId lease);
 

@@ -145,7 +145,7 @@ TEST_F(ReadsInPlace, OfABlockThatWasFreedGoAnotherWay) {
   ASSERT_TRUE(held);
   ASSERT_TRUE(read_in_place(*channel, block, held->id, 0, test_page));
   proto::FreeBlocksRequest request;
-  request.set_block_ids(encode_block_ids({block.id}));
+  request.set_block_ids(block_ids_to_wire({block.id}));
   ASSERT_TRUE(call(*channel, Method::free_blocks, request));
   EXPECT_EQ(read_in_place(*channel, block, held->id, test_page, test_page).code(), Code::no_space);
   EXPECT_TRUE(is_oracle(shown(*held, 0, test_page), "a", "v1", 0)) << "what was shown stays";

@@ -1,5 +1,6 @@
 #include "worker/master_link.h"
 
+#include "common/block_wire.h"
 #include "common/log.h"
 #include "proto/hearth.pb.h"
 
@@ -218,8 +219,8 @@ Task<> MasterLink::heartbeat() {
   request.set_sequence(page.sequence);
   request.set_full_begin(page.full_begin);
   request.set_full_end(page.full_end);
-  request.set_added_block_ids(encode_block_ids(page.added));
-  request.set_removed_block_ids(encode_block_ids(page.removed));
+  request.set_added_block_ids(block_ids_to_wire(page.added));
+  request.set_removed_block_ids(block_ids_to_wire(page.removed));
   request.set_attachments_version(attachments_.version());
   source_.describe(*request.mutable_worker());
   describe_policy(*request.mutable_worker());

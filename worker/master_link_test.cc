@@ -1,5 +1,6 @@
 #include "worker/master_link.h"
 
+#include "common/block_wire.h"
 #include "common/manual_clock.h"
 #include "proto/hearth.pb.h"
 #include "understore/sim_store.h"
@@ -53,8 +54,8 @@ struct FakeMaster {
       blocks.clear();
       full_reports += 1;
     }
-    const auto added = decode_block_ids(request.added_block_ids());
-    const auto removed = decode_block_ids(request.removed_block_ids());
+    const auto added = block_ids_from_wire(request.added_block_ids());
+    const auto removed = block_ids_from_wire(request.removed_block_ids());
     blocks.insert(added->begin(), added->end());
     for (const BlockId& id : *removed) blocks.erase(id);
     state = request.worker().state();

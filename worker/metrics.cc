@@ -80,6 +80,9 @@ void WorkerCounters::tier(const MemoryTierStats& stats) {
   set("leased", stats.leased_bytes);
   set("orphaned", stats.orphaned_bytes);
   set("pooled", stats.pooled_bytes);
+  set("dead", stats.dead_bytes);
+  metrics().gauge(described::segments).set(static_cast<std::int64_t>(stats.segments));
+  metrics().gauge(described::compacted_bytes).set(static_cast<std::int64_t>(stats.compacted_bytes));
   metrics().gauge(described::evicted_bytes).set(static_cast<std::int64_t>(stats.evicted_bytes));
   metrics().gauge(described::blocks).set(static_cast<std::int64_t>(stats.blocks));
   metrics().gauge(described::leases).set(static_cast<std::int64_t>(stats.leases));

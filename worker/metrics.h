@@ -27,7 +27,9 @@ inline constexpr CounterDescriptor corrupt_chunks_total{
 inline constexpr CounterDescriptor grants_total{"hearth_worker_grants_total", "Block descriptors granted to local clients."};
 inline constexpr CounterDescriptor recalls_total{"hearth_worker_recalls_total", "Leases asked back under memory pressure."};
 inline constexpr GaugeDescriptor memory_bytes{
-    "hearth_worker_memory_bytes", "Memory tier by state: capacity, resident, filling, leased, orphaned, pooled.", {"state"}};
+    "hearth_worker_memory_bytes", "Memory tier by state: capacity, resident, filling, leased, orphaned, pooled, dead (of orphaned).", {"state"}};
+inline constexpr GaugeDescriptor segments{"hearth_worker_segments", "Segments of packed small blocks."};
+inline constexpr GaugeDescriptor compacted_bytes{"hearth_worker_compacted_bytes", "Bytes copied out of segments to give back dead slots, since the start."};
 inline constexpr GaugeDescriptor evicted_bytes{"hearth_worker_evicted_bytes", "Bytes evicted since the start."};
 inline constexpr GaugeDescriptor blocks{"hearth_worker_blocks", "Blocks with at least one resident page."};
 inline constexpr GaugeDescriptor leases{"hearth_worker_leases", "Grants held by local clients."};

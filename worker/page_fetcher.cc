@@ -196,7 +196,9 @@ Task<PageBytes> PageFetcher::fetch_into_tier(std::shared_ptr<Fetch> fetch, std::
     CHECK_OK(fill.store(page));
     return chunk_checksums(page);
   };
-  Result<std::vector<std::uint32_t>> checksums = co_await compute(length, work);
+  // A page of huge memory is cleared when it is taken: that is not for the data thread either.
+  const std::uint64_t touched = length + fill.takes_ahead_bytes();
+  Result<std::vector<std::uint32_t>> checksums = co_await compute(touched, work);
   buffers_.give_back(std::move(buffer));
   if (!checksums) co_return std::move(checksums).error();
   PageBytes kept(blocks_.commit(std::move(fill), std::move(checksums).value()));
@@ -251,7 +253,7 @@ Task<FetchedPage> PageFetcher::read(std::shared_ptr<Fetch> fetch, std::shared_pt
   co_return got;
 }
 
-Task<std::vector<std::uint32_t>> PageFetcher::compute(std::uint32_t length,
+Task<std::vector<std::uint32_t>> PageFetcher::compute(std::uint64_t length,
                                                       std::function<Result<std::vector<std::uint32_t>>()> work) {
   if (length <= compute_inline_bytes) co_return work();
   Result<std::vector<std::uint32_t>> done = co_await compute_.run<std::vector<std::uint32_t>>(work);

@@ -100,7 +100,7 @@ class PageFetcher {
   Task<PageBytes> fetch_through(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store);
   Task<FetchedPage> read(std::shared_ptr<Fetch> fetch, std::shared_ptr<OpenStore> store, std::span<std::byte> into);
   // The checksums of `length` bytes that `work` puts in place.
-  Task<std::vector<std::uint32_t>> compute(std::uint32_t length, std::function<Result<std::vector<std::uint32_t>>()> work);
+  Task<std::vector<std::uint32_t>> compute(std::uint64_t length, std::function<Result<std::vector<std::uint32_t>>()> work);
 
   // Set once
   BlockStore& blocks_;

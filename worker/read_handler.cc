@@ -3,6 +3,7 @@
 #include "common/block_wire.h"
 #include "proto/hearth.pb.h"
 #include "worker/page_run.h"
+#include "worker/report.h"
 #include "worker/wire.h"
 
 #include <string>
@@ -75,6 +76,8 @@ Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
     }
     sent += piece.length_bytes;
     count(piece.source, piece.length_bytes, body);
+    proto::PackedPlace place;
+    if (call->peer().is_local && place_to_wire(service_.tiers, block, piece.bytes, place)) *body.mutable_packed() = std::move(place);
   }
   ServerReply reply = reply_with(body);
   reply.payload = std::move(small);

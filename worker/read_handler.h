@@ -1,5 +1,6 @@
 // Method::read: bytes of a block to a reader, from memory or through it from the under-store, as they become available.
-// A reader with a lease on the block in filling gets no bytes: they are put where its descriptor shows them.
+// A reader with a lease on the block in filling gets no bytes: they are put where its descriptor shows them. A reader on
+// this host that got a whole packed block is told where it lies.
 //
 // Threads: confined to the data thread.
 // Fails:   invalid_argument, not_found (attachment), stale (the file changed), and what the under-store says.

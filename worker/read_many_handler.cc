@@ -56,6 +56,7 @@ ReadManyHandler::ReadManyHandler(Service& service, Executor executor)
 Task<> ReadManyHandler::admit_blocks(std::shared_ptr<Batch> batch, std::shared_ptr<ServerCall> call) {
   const auto reader = call->peer().is_local ? Prefetcher::Reader::local : Prefetcher::Reader::remote;
   for (const proto::BlockRef& sent : batch->request.blocks()) {
+    if (call->peer().is_local) batch->reply.add_packed();
     Result<BlockRef> block = block_from_wire(sent);
     Status admitted = block ? ok() : Status(block.error());
     if (block) admitted = co_await admit_block(service_, *block, batch->deadline);
@@ -98,6 +99,9 @@ Task<> ReadManyHandler::take(std::shared_ptr<Batch> batch, std::size_t index) {
       batch->payload.resize(before);
       co_return std::move(piece).error();
     }
+    const int place = static_cast<int>(item.block());
+    const bool say_where = place < batch->reply.packed_size() && batch->reply.packed(place).segment_id().empty();
+    if (say_where) place_to_wire(service_.tiers, *block, piece->bytes, *batch->reply.mutable_packed(place));
     const std::span<const std::byte> bytes = piece->data();
     batch->payload.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     if (piece->source == Source::store) {

@@ -79,40 +79,4 @@ void PresenceReport::acknowledged() {
   unacknowledged_.reset();
 }
 
-namespace {
-
-void append_little_endian(std::string& out, std::uint64_t number) {
-  for (int shift = 0; shift < 64; shift += 8) out.push_back(static_cast<char>((number >> shift) & 0xFF));
-}
-
-std::uint64_t little_endian_at(const std::string& bytes, std::size_t at) {
-  std::uint64_t number = 0;
-  for (std::size_t i = 0; i < 8; ++i) {
-    number |= std::uint64_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
-  }
-  return number;
-}
-
-}  // namespace
-
-std::string encode_block_ids(const std::vector<BlockId>& ids) {
-  std::string out;
-  out.reserve(ids.size() * 16);
-  for (const BlockId& id : ids) {
-    append_little_endian(out, id.high);
-    append_little_endian(out, id.low);
-  }
-  return out;
-}
-
-std::optional<std::vector<BlockId>> decode_block_ids(const std::string& bytes) {
-  if (bytes.size() % 16 != 0) return std::nullopt;
-  std::vector<BlockId> ids;
-  ids.reserve(bytes.size() / 16);
-  for (std::size_t at = 0; at < bytes.size(); at += 16) {
-    ids.push_back(BlockId{little_endian_at(bytes, at), little_endian_at(bytes, at + 8)});
-  }
-  return ids;
-}
-
 }  // namespace hearth::worker

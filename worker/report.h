@@ -62,8 +62,4 @@ class PresenceReport {
   std::unordered_map<BlockId, bool, BlockIdHash> pending_;  // present or not
 };
 
-// 16 bytes each: high then low, little-endian (proto/hearth.proto).
-std::string encode_block_ids(const std::vector<BlockId>& ids);
-std::optional<std::vector<BlockId>> decode_block_ids(const std::string& bytes);
-
 }  // namespace hearth::worker

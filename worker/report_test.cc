@@ -105,12 +105,5 @@ TEST(PresenceReport, NumberingStartsAgainAfterANewRegistration) {
   EXPECT_EQ(report.page().sequence, 1U);
 }
 
-TEST(BlockIds, AreHighThenLowLittleEndian) {
-  const std::string bytes = encode_block_ids({BlockId{0x0102030405060708, 0x1112131415161718}});
-  EXPECT_EQ(bytes, std::string("\x08\x07\x06\x05\x04\x03\x02\x01\x18\x17\x16\x15\x14\x13\x12\x11", 16));
-  EXPECT_EQ(decode_block_ids(bytes)->front(), (BlockId{0x0102030405060708, 0x1112131415161718}));
-  EXPECT_FALSE(decode_block_ids(bytes.substr(1)));
-}
-
 }  // namespace
 }  // namespace hearth::worker

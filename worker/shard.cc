@@ -67,7 +67,9 @@ Status Shard::listen() {
 
 Status Shard::make_parts() {
   TRY(master_address, Address::parse(options_.master));
-  TRY(blocks, BlockStore::open(options_.memory));
+  MemoryTierOptions memory = options_.memory;
+  memory.run_elsewhere = [&pool = compute_pool_](std::function<void()> work) { return pool.run_unwatched(std::move(work)); };
+  TRY(blocks, BlockStore::open(memory));
   blocks_ = std::move(blocks);
   TiersParts parts{executor_, clock_, *blocks_, compute_pool_, attachments_, counters_,
                    [this] { if (master_) master_->note_changes(); }};

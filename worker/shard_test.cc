@@ -121,7 +121,7 @@ TEST_F(WorkerCalls, TheMastersMapFollowsWhatIsHeld) {
   ASSERT_TRUE(reads_right(*channel, block));
   EXPECT_TRUE(loop_.work_until([&] { return master_.blocks.contains(block.id); }, 2s));
   proto::FreeBlocksRequest request;
-  request.set_block_ids(encode_block_ids({block.id}));
+  request.set_block_ids(block_ids_to_wire({block.id}));
   const Result<RpcReply> freed = call(*channel, Method::free_blocks, request);
   ASSERT_TRUE(freed);
   proto::FreeBlocksReply body;
@@ -232,7 +232,7 @@ TEST_F(WorkerCalls, MappedBytesStayWhenTheBlockIsEvictedAndReplaced) {
   ASSERT_NE(mapped, MAP_FAILED);
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(reads_right(*channel, file("f" + std::to_string(i), 3 * test_page)));
   proto::FreeBlocksRequest request;
-  request.set_block_ids(encode_block_ids({block.id}));
+  request.set_block_ids(block_ids_to_wire({block.id}));
   ASSERT_TRUE(call(*channel, Method::free_blocks, request));
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(reads_right(*channel, file("g" + std::to_string(i), 3 * test_page)));
   const std::span<const std::byte> bytes(static_cast<const std::byte*>(mapped), block.length_bytes);
@@ -387,7 +387,7 @@ TEST_F(WorkerCalls, TenThousandReadsAndGrantsLeakNoDescriptor) {
   for (int i = 0; i < 40; ++i) files.push_back(file("f" + std::to_string(i), 100 + i * 1000));
   ASSERT_TRUE(reads_right(*channel, files[0]));
   proto::FreeBlocksRequest request;
-  request.set_block_ids(encode_block_ids({files[0].id}));
+  request.set_block_ids(block_ids_to_wire({files[0].id}));
   ASSERT_TRUE(call(*channel, Method::free_blocks, request));
   const std::size_t before = open_descriptors();
   for (int i = 0; i < 10'000; ++i) {
@@ -403,7 +403,7 @@ TEST_F(WorkerCalls, TenThousandReadsAndGrantsLeakNoDescriptor) {
     ASSERT_TRUE(call(*channel, Method::release, release));
   }
   std::vector<BlockId> all = shard_->blocks().all_blocks();
-  request.set_block_ids(encode_block_ids(all));
+  request.set_block_ids(block_ids_to_wire(all));
   ASSERT_TRUE(call(*channel, Method::free_blocks, request));
   EXPECT_EQ(open_descriptors(), before);
   EXPECT_EQ(shard_->status().fetches_running, 0U);

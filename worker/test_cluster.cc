@@ -56,8 +56,8 @@ Task<ServerReply> TestMaster::heartbeat(std::shared_ptr<ServerCall> call) {
   heartbeats += 1;
   state = request.worker().state();
   if (request.full_begin()) blocks.clear();
-  const auto added = decode_block_ids(request.added_block_ids());
-  const auto removed = decode_block_ids(request.removed_block_ids());
+  const auto added = block_ids_from_wire(request.added_block_ids());
+  const auto removed = block_ids_from_wire(request.removed_block_ids());
   blocks.insert(added->begin(), added->end());
   for (const BlockId& id : *removed) blocks.erase(id);
   proto::HeartbeatReply reply;

@@ -2,6 +2,9 @@
 
 #include "common/log.h"
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -56,7 +59,8 @@ Task<> TierMover::stop(Deadline deadline, Deadline ended) {
 
 std::uint64_t TierMover::charged_bytes() const {
   const MemoryTierStats stats = memory_.stats();
-  return stats.resident_bytes + stats.filling_bytes + stats.orphaned_bytes + stats.pooled_bytes;
+  const std::uint64_t charged = stats.resident_bytes + stats.filling_bytes + stats.orphaned_bytes + stats.pooled_bytes;
+  return charged - std::min(charged, stats.compactable_bytes + stats.leaving_bytes);
 }
 
 bool TierMover::above(const policy::Percent& watermark) const {
@@ -78,6 +82,10 @@ Task<> TierMover::watch() {
     if (!woken && woken.code() != Code::deadline_exceeded) co_return ok();
     wanted_ = std::make_shared<Event>(executor_);
     quotas_.recount(recounted_per_look);
+    if (!compacting_ && memory_.compact()) {
+      const Status spawned = tasks_.spawn(compact(), "tier_compaction");
+      if (!spawned) co_return ok();
+    }
     if (!above(settings_.high_watermark)) continue;
     // A task may end before spawn() returns, so the turns are counted here.
     for (int more = lowering_at_once - lowering_; more > 0; --more) {
@@ -108,6 +116,13 @@ Task<> TierMover::lower() {
   }
   lowering_ -= 1;
   if (presence_changed_) presence_changed_();
+  co_return ok();
+}
+
+Task<> TierMover::compact() {
+  compacting_ = true;
+  while (memory_.compact()) co_await asio::post(executor_, asio::use_awaitable);
+  compacting_ = false;
   co_return ok();
 }
 

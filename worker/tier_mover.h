@@ -6,6 +6,9 @@
 // otherwise it goes on as fast as the device does. When fills come faster still, memory is given up by the fills themselves,
 // without a copy below (MemoryTierStats::foreground_evictions).
 //
+// Bytes of dead slots that compaction will give back do not count as used, nor those of segments that are being given back:
+// they are no reason to evict. Compaction runs here, step by step, between the calls of others.
+//
 // Threads: confined to the data thread.
 // Owns:    the times of blocks whose policy names one, and the tasks.
 #pragma once
@@ -91,6 +94,7 @@ class TierMover {
   std::optional<BlockExpiry> expiry_of(const BlockId& block) const;
   bool anywhere(const BlockId& block) const;
   Task<> lower();
+  Task<> compact();
   Task<> move_down(ColdUnit* unit, Pressure pressure);
   Task<> demote_block(BlockId block);
   bool above(const policy::Percent& watermark) const;
@@ -114,6 +118,7 @@ class TierMover {
   Duration debt_{};  // time that movement owes to readers
   std::uint64_t device_reads_seen_ = 0;
   int lowering_ = 0;  // tasks
+  bool compacting_ = false;
   Deadline writes_end_ = Deadline::never();
   std::uint64_t demoted_bytes_ = 0;
   std::uint64_t dropped_bytes_ = 0;

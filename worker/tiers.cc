@@ -434,6 +434,11 @@ Task<TierGrant> Tiers::grant(BlockRef block, GrantOf what, Deadline deadline) {
                                          " is not fully resident in one tier; read it through the worker");
 }
 
+Result<BlockGrant> Tiers::grant_segment(const BlockRef& block, const BlockId& segment) {
+  if (mover_.expired(block.id)) free_block(block.id);  // not found below
+  return parts_.memory.grant_segment(block, segment);
+}
+
 void Tiers::release(LeaseId lease, DiskTier* device) {
   if (device == nullptr) {
     parts_.memory.release(lease);

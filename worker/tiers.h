@@ -125,6 +125,9 @@ class Tiers {
   // Fails as BlockStore::grant and DiskTier::grant. In filling: as BlockStore::grant_in_filling, and unsupported when the
   // policy may keep a page of the block elsewhere.
   Task<TierGrant> grant(BlockRef block, GrantOf what, Deadline deadline);
+  // As BlockStore::packed_place and BlockStore::grant_segment.
+  std::optional<PackedPlace> packed_place(const BlockId& block) const { return parts_.memory.packed_place(block); }
+  Result<BlockGrant> grant_segment(const BlockRef& block, const BlockId& segment);
   bool shows(LeaseId lease, const PageBytes& page) const { return parts_.memory.shows(lease, page.bytes()); }
   void release(LeaseId lease, DiskTier* device);
   std::vector<LeaseId> leases_to_recall(std::uint64_t bytes) const;

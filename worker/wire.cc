@@ -1,9 +1,10 @@
 #include "worker/wire.h"
 
-#include "worker/tiers.h"
-
+#include "common/block_wire.h"
 #include "common/net/method.h"
 #include "proto/hearth.pb.h"
+#include "worker/page_bytes.h"
+#include "worker/tiers.h"
 
 #include <string>
 
@@ -24,6 +25,18 @@ void tier_to_wire(const TierStatus& tier, proto::TierInfo& message) {
   message.set_evicted_bytes(tier.device.evicted_bytes);
   message.set_corrupt_pages(tier.device.corrupt_pages);
   message.set_unverified_pages(tier.device.unverified_pages);
+}
+
+bool place_to_wire(const Tiers& tiers, const BlockRef& block, const PageBytes& bytes, proto::PackedPlace& out) {
+  if (bytes.bytes().size() != block.length_bytes) return false;
+  const std::optional<PackedPlace> place = tiers.packed_place(block.id);
+  if (!place) return false;
+  out.set_segment_id(block_ids_to_wire({place->segment}));
+  out.set_offset_bytes(place->offset_bytes);
+  // One content has one id: these are the checksums of the bytes there, wherever `bytes` came from.
+  const std::span<const std::uint32_t> checksums = bytes.chunk_checksums();
+  out.mutable_chunk_checksums()->Add(checksums.begin(), checksums.end());
+  return true;
 }
 
 Status parse_body(const ServerCall& call, google::protobuf::MessageLite& into) {

@@ -46,7 +46,8 @@ WorkerOptions worker_options(const WorkerConfig& config, const std::string& metr
   options.memory.capacity_bytes = config.memory.capacity.bytes;
   options.memory.huge_pages = config.memory.huge_pages;
   options.memory.grant_max_fraction = config.memory.grant_max_percent / 100.0;
-  options.memory.private_below_bytes = ClientOptions().grant_min_bytes;  // what no client asks a grant for
+  options.memory.pack_below_bytes = config.memory.pack_below.bytes;
+  options.memory.private_below_bytes = ClientOptions().grant_min_bytes;  // of what is not packed: no client asks a grant for it
   options.memory.pool_bytes = config.memory.pool.bytes;
   for (const std::string& directory : config.nvme.directories) {
     options.nvme.devices.push_back({.directory = directory, .capacity_bytes = config.nvme.capacity.bytes});

@@ -85,6 +85,7 @@ struct MemoryConfig {
   ByteSize capacity = 1_GiB;
   HugePages huge_pages = HugePages::attempt;
   std::uint32_t grant_max_percent = 13;
+  ByteSize pack_below = 1_MiB;
   ByteSize pool = 0_B;
 
   template <class V>
@@ -92,6 +93,7 @@ struct MemoryConfig {
     v.field("capacity", capacity, {.help = "Bytes of the memory tier; leased and incoming bytes are part of it.", .min = 16_MiB, .max = ByteSize{1ULL << 46}});
     v.choice("huge_pages", huge_pages, {{"attempt", HugePages::attempt}, {"require", HugePages::require}, {"off", HugePages::off}}, {.help = "Transparent huge pages for blocks over 1 MiB."});
     v.field("grant_max_percent", grant_max_percent, {.help = "A block larger than this share of the tier is never mapped by clients, because a mapped block is only freed whole.", .min = 1, .max = 100});
+    v.field("pack_below", pack_below, {.help = "A file up to this long that is one page lies in a segment with others of its owner and rights, which clients on this host map once for all of them; 0B: none. Tiers under 64MiB have no segments.", .max = ByteSize{16ULL << 20}});
     v.field("pool", pool, {.help = "Freed memory kept for reuse, part of the capacity.", .max = ByteSize{1ULL << 46}});
   }
 };

@@ -228,6 +228,10 @@ Task<> BatchReader::ask_worker(std::shared_ptr<Progress> progress, const Request
       read.ended = true;
     }
   }
+  for (const auto& [file_block, index] : blocks) {
+    if (!reach->local || static_cast<int>(index) >= reply.packed_size()) break;
+    engine_.learn_place(file_block.first->resolution().blocks[file_block.second], reply.packed(static_cast<int>(index)), *reach);
+  }
   parts_.peers.trust(request->worker);
   parts_.counters.add(Counters::worker_hit_bytes, reply.hit_bytes());
   parts_.counters.add(Counters::worker_miss_bytes, reply.miss_bytes());

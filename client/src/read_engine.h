@@ -64,6 +64,8 @@ class ReadEngine {
   void worker_failed(const FilePtr& file, std::size_t block, WorkerId worker, const Error& error);
   // Tells the worker that granted the block that bytes of it are wrong.
   void report_corrupt(FilePtr file, std::size_t block, std::uint64_t block_offset, WorkerId worker);
+  // A worker of this host said where the block lies: later reads go there, over a segment that is granted once.
+  void learn_place(const BlockRef& block, const proto::PackedPlace& told, const Reach& worker);
 
  private:
   struct Segment {
@@ -80,8 +82,6 @@ class ReadEngine {
   Task<> read_segment_within_budget(FilePtr file, Segment segment, Deadline deadline);
   Task<> try_everyone(FilePtr file, Segment segment, Deadline deadline);
   Task<> try_worker(FilePtr file, Segment segment, WorkerId worker, Deadline deadline);
-  // A worker of this host said where the block lies: later reads go there, over a segment that is granted once.
-  void learn_place(const BlockRef& block, const proto::PackedPlace& told, const Reach& worker);
   Task<> try_store(FilePtr file, Segment segment, Deadline deadline);
   Task<> confirm_stale(FilePtr file, Error seen, Deadline deadline);
   Task<> fetch_chunk(FilePtr file, Readahead::ChunkPtr chunk);

@@ -40,6 +40,7 @@ ResolvedView ResolvedView::of(const AttachmentRow& row, const std::string& store
   for (BlockRef& block : out.blocks) {
     block.file.uid = file.inode.uid;
     block.file.gid = file.inode.gid;
+    block.file.mode = file.inode.mode & 07777;
   }
   out.file = std::move(file);
   out.store_uri = row.uri;
