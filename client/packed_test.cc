@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <filesystem>
 #include <random>
 #include <thread>
@@ -81,6 +82,32 @@ TEST_F(PackedFiles, AreReadASecondTimeWithoutAskingAnybody) {
   std::uint64_t total = 0;
   for (const auto& [path, file] : files_) total += file.content.size();
   EXPECT_EQ(client.counters().mapped_bytes - mapped, total);
+}
+
+TEST_F(PackedFiles, ABatchTellsWhereTheyAre) {
+  for (int i = 0; i < 50; ++i) {
+    const std::string path = "/f" + std::to_string(i);
+    worker_->pack(path, hold(path, 4096));
+  }
+  const Client client = connect();
+  std::vector<std::string> paths;
+  for (const auto& [path, file] : files_) paths.push_back(path);
+  std::vector<Result<File>> opened = client.open_many(paths);
+  std::vector<std::vector<std::byte>> into(paths.size(), std::vector<std::byte>(4096));
+  const auto read_all = [&] {
+    std::vector<ReadItem> items;
+    for (std::size_t i = 0; i < paths.size(); ++i) items.push_back({.file = *opened[i], .offset = 0, .into = into[i]});
+    ASSERT_TRUE(client.read_many(items));
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+      ASSERT_TRUE(items[i].result) << items[i].result.error().to_string();
+      ASSERT_TRUE(std::memcmp(into[i].data(), files_[paths[i]].content.data(), 4096) == 0) << paths[i];
+    }
+  };
+  read_all();
+  read_until_mapped(client, "/f7");
+  const int asked = worker_->calls(Method::read_many) + worker_->calls(Method::read);
+  read_all();
+  EXPECT_EQ(worker_->calls(Method::read_many) + worker_->calls(Method::read), asked);
 }
 
 TEST_F(PackedFiles, AnyRangeOfThemIsRead) {

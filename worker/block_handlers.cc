@@ -164,6 +164,7 @@ Task<ServerReply> BlockHandlers::block_status(std::shared_ptr<ServerCall> call) 
     status.set_complete(residency.complete);
     status.set_leases(residency.leases);
     status.set_tier(service_.tiers.where(block.id));
+    status.set_packed(service_.tiers.packed_place(block.id).has_value());
   }
   co_return reply_with(body);
 }

@@ -33,6 +33,7 @@ Task<> ClientImpl::fill_in_replicas(std::vector<BlockRef> blocks, std::vector<Bl
     replica.complete = status.complete();
     replica.leases = status.leases();
     replica.tier = status.tier();
+    replica.packed = status.packed();
     (*placements)[static_cast<std::size_t>(i)].replicas.push_back(std::move(replica));
   }
   co_return ok();
@@ -43,8 +44,6 @@ Task<> ClientImpl::explain_short_circuit(BlockRef block, BlockPlacement* placeme
   std::string& answer = placement->short_circuit;
   if (!options_.short_circuit) {
     answer = "no: it is switched off in this client";
-  } else if (block.length_bytes < options_.grant_min_bytes) {
-    answer = "no: the block is smaller than grant_min_bytes (" + std::to_string(options_.grant_min_bytes) + ")";
   } else if (!parts_->peers.has_local()) {
     answer = "no: no worker's Unix socket can be reached from here";
   } else {
@@ -54,6 +53,14 @@ Task<> ClientImpl::explain_short_circuit(BlockRef block, BlockPlacement* placeme
       if (!parts_->peers.is_local(worker)) continue;
       answer = replica.complete ? "yes" : "no: only a part of the block is cached yet";
       if (!replica.complete) continue;
+      if (replica.packed) {
+        answer = "yes, packed with other small blocks";
+        continue;
+      }
+      if (block.length_bytes < options_.grant_min_bytes) {
+        answer = "no: the block is smaller than grant_min_bytes (" + std::to_string(options_.grant_min_bytes) + ") and not packed";
+        continue;
+      }
       Status granted = co_await parts_->keeper.try_out(block, worker, deadline);
       if (!granted) answer = "no: " + granted.error().message();
     }

@@ -193,10 +193,22 @@ void FakeWorker::fail_ranges(const std::string& path, const FakeFile& file, Code
   for (const BlockRef& block : blocks_of(path, file)) failing_[block.id] = code;
 }
 
+proto::PackedPlace FakeWorker::place_of(const BlockId& block) {
+  proto::PackedPlace place;
+  place.set_segment_id(block_ids_to_wire({segment_id_}));
+  place.set_offset_bytes(packed_[block]);
+  for (const std::uint32_t sum : chunk_checksums(std::as_bytes(std::span(blocks_[block])))) place.add_chunk_checksums(sum);
+  return place;
+}
+
 ServerReply FakeWorker::read_many(const proto::ReadManyRequest& request) {
   std::lock_guard lock(mutex_);
   ServerReply reply;
   proto::ReadManyReply body;
+  for (const auto& block : request.blocks()) {
+    proto::PackedPlace& place = *body.add_packed();
+    if (packed_.contains(block_id_from_wire(block))) place = place_of(block_id_from_wire(block));
+  }
   for (const auto& item : request.items()) {
     const BlockId id = block_id_from_wire(request.blocks(static_cast<int>(item.block())));
     const auto found = blocks_.find(id);
@@ -271,11 +283,8 @@ Task<ServerReply> FakeWorker::read(std::shared_ptr<ServerCall> call) {
     std::lock_guard lock(mutex_);
     const auto found = blocks_.find(block_id_from_wire(request.block()));
     if (found != blocks_.end()) bytes = found->second.substr(request.offset_bytes(), request.length_bytes());
-    const auto packed = packed_.find(block_id_from_wire(request.block()));
-    if (packed != packed_.end() && call->peer().is_local) {
-      body.mutable_packed()->set_segment_id(block_ids_to_wire({segment_id_}));
-      body.mutable_packed()->set_offset_bytes(packed->second);
-      for (const std::uint32_t sum : chunk_checksums(std::as_bytes(std::span(found->second)))) body.mutable_packed()->add_chunk_checksums(sum);
+    if (packed_.contains(block_id_from_wire(request.block())) && call->peer().is_local) {
+      *body.mutable_packed() = place_of(block_id_from_wire(request.block()));
     }
   }
   if (bytes.empty()) co_return Error(Code::unavailable, "this worker can not reach the store");

@@ -93,6 +93,7 @@ class FakeWorker : public FakeServer {
   Result<ServerReply> grant(const proto::GrantRequest& request);
   Result<ServerReply> grant_segment();
   Task<ServerReply> read(std::shared_ptr<ServerCall> call);
+  proto::PackedPlace place_of(const BlockId& block);  // of a packed one
   ServerReply read_many(const proto::ReadManyRequest& request);
 
   const std::uint64_t id_;

@@ -86,6 +86,7 @@ struct BlockPlacement {
     bool complete = false;
     std::uint32_t leases = 0;
     std::string tier;
+    bool packed = false;  // in shared memory with other small blocks
   };
   std::vector<Replica> replicas;
   std::string short_circuit;  // "yes", or why not in one sentence
