@@ -126,6 +126,11 @@ int first_not_refused(const Client& client, const File& file) {
   told.reset();
   client.async_stat("/small", [&](Result<FileStatus> status) { told = status.code(); });
   if (told != Code::invalid_argument) return 103;
+  CallOptions options;
+  options.cancellation.emplace().cancel();
+  options.deadline = std::chrono::milliseconds(10);
+  if (!refused(file.pread(into, 0, options).code()) || !refused(client.stat("/small", options).code()) ||
+      !refused(client.open("/small", options).code())) return 107;
   const std::vector<std::string> paths{"/small", "/large"};
   std::vector<ReadItem> items{ReadItem{.file = file, .offset = 0, .into = into}};
   if (!refused(client.stat_many(paths)[1].code()) || !refused(client.open_many(paths)[1].code())) return 105;

@@ -94,17 +94,23 @@ TaskGroup::~TaskGroup() {
 }
 
 Status TaskGroup::spawn(Task<> task, std::string_view name) {
+  CHECK_OK(spawn_cancellable(std::move(task), name));
+  return ok();
+}
+
+Result<Canceller> TaskGroup::spawn_cancellable(Task<> task, std::string_view name) {
   if (impl_->is_closed) {
     return Error(Code::cancelled, "task '" + std::string(name) + "' was not started: its component is stopping");
   }
-  const auto entry = impl_->running.insert(impl_->running.end(), {.name = name, .stop = Canceller(impl_->executor)});
+  Canceller stop(impl_->executor);
+  const auto entry = impl_->running.insert(impl_->running.end(), {.name = name, .stop = stop});
   auto on_end = [impl = impl_.get(), entry](const std::exception_ptr& exception, const Status& status) {
     report(entry->name, exception, status);
     impl->ended(entry);
   };
   asio::co_spawn(impl_->executor, without_throwing(std::move(task)),
                  asio::bind_cancellation_slot(entry->stop.slot(), std::move(on_end)));
-  return ok();
+  return stop;
 }
 
 void TaskGroup::close() { impl_->is_closed = true; }

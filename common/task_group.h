@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/async.h"
+#include "common/canceller.h"
 #include "common/clock.h"
 
 #include <cstddef>
@@ -26,6 +27,9 @@ class TaskGroup {
   // logged under `name` (a literal: it is kept as a view), except `cancelled`. Inside, cancellation does
   // not throw: operations answer it as an error.
   Status spawn(Task<> task, std::string_view name = "task");
+
+  // The same; what is returned ends the one task, also when it is too late.
+  Result<Canceller> spawn_cancellable(Task<> task, std::string_view name = "task");
 
   void close();  // later spawns are refused
   // Closes, and asks every task to end (asio terminal cancellation). A task that ends meanwhile is not disturbed.

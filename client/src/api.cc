@@ -10,6 +10,11 @@
 namespace hearth {
 namespace {
 
+Status wanted(const CallOptions& options) {
+  if (!options.cancellation || !options.cancellation->is_cancelled()) return ok();
+  return Error(Code::cancelled, "the call was cancelled by its caller");
+}
+
 Error closed_file() { return Error(Code::invalid_argument, "this file was never opened"); }
 
 }  // namespace
@@ -33,6 +38,17 @@ Status File::usable() const { return impl_ ? impl_->client().usable() : closed_f
 Result<std::size_t> File::pread(std::span<std::byte> into, std::uint64_t offset) const {
   if (!impl_) return closed_file();
   return impl_->pread(into, offset);
+}
+
+Result<std::size_t> File::pread(std::span<std::byte> into, std::uint64_t offset, const CallOptions& options) const {
+  if (!impl_) return closed_file();
+  CHECK_OK(impl_->client().usable());
+  CHECK_OK(wanted(options));
+  into = into.first(impl_->clip(into.size(), offset));
+  const std::size_t copied = impl_->read_mapped(into, offset);
+  if (copied == into.size()) return copied;
+  TRY(rest, impl_->client().wait(impl_->pread_task(into.subspan(copied), offset + copied), options));
+  return copied + rest;
 }
 
 void File::async_pread(std::span<std::byte> into, std::uint64_t offset,
@@ -113,6 +129,27 @@ Result<File> Client::open(std::string_view path) const {
     return File(std::move(file));
   }
   TRY(file, impl_->wait(impl_->open(std::string(path))));
+  return File(std::move(file));
+}
+
+Result<FileStatus> Client::stat(std::string_view path, const CallOptions& options) const {
+  CHECK_OK(client::check_path(path));
+  CHECK_OK(impl_->usable());
+  CHECK_OK(wanted(options));
+  if (auto known = impl_->resolver().cached_status(path)) return std::move(*known);
+  return impl_->wait(impl_->stat(std::string(path)), options);
+}
+
+Result<File> Client::open(std::string_view path, const CallOptions& options) const {
+  CHECK_OK(client::check_path(path));
+  CHECK_OK(impl_->usable());
+  CHECK_OK(wanted(options));
+  client::ResolutionPtr known = impl_->resolver().cached(path);
+  if (known && known->status.type != EntryType::symlink) {
+    TRY(file, impl_->opened(std::string(path), std::move(known)));
+    return File(std::move(file));
+  }
+  TRY(file, impl_->wait(impl_->open(std::string(path)), options));
   return File(std::move(file));
 }
 

@@ -10,6 +10,7 @@
 
 #include "client/src/batch_reader.h"
 #include "client/src/counters.h"
+#include "client/src/ender.h"
 #include "client/src/grant_cache.h"
 #include "client/src/grant_keeper.h"
 #include "client/src/master_link.h"
@@ -53,10 +54,15 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
 
   // Runs `task` on the io thread and waits for its end. Refused on the io thread itself: it would wait for ever.
   template <class T>
-  Result<T> wait(Task<T> task);
+  Result<T> wait(Task<T> task) { return wait(std::move(task), CallOptions()); }
+  // The same, until its caller ends it; the task has ended in any case.
+  template <class T>
+  Result<T> wait(Task<T> task, const CallOptions& options);
   // Runs `task` and gives its result to `done` on the io thread.
   template <class T>
   void start(Task<T> task, std::function<void(Result<T>)> done);
+  template <class T>
+  void start(Task<T> task, const CallOptions& options, std::function<void(Result<T>)> done);
   bool on_io_thread() const;
   void post(std::function<void()> work);
 
@@ -129,7 +135,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
 
 // Both in this header because they are templates; the result is handed over through a block that both sides hold.
 template <class T>
-Result<T> ClientImpl::wait(Task<T> task) {
+Result<T> ClientImpl::wait(Task<T> task, const CallOptions& options) {
   CHECK_OK(usable());
   if (on_io_thread()) {
     return Error(Code::invalid_argument, "a synchronous call from a callback of the library would wait for itself; use the async form");
@@ -139,10 +145,13 @@ Result<T> ClientImpl::wait(Task<T> task) {
     std::binary_semaphore ready{0};
   };
   auto slot = std::make_shared<Slot>();
-  start<T>(std::move(task), [slot](Result<T> result) {
+  auto done = [slot](Result<T> result) {
     slot->result = std::move(result);
     slot->ready.release();
-  });
+  };
+  const bool may_end_early = options.cancellation || options.deadline.count() > 0;
+  if (may_end_early) start<T>(std::move(task), options, std::move(done));
+  if (!may_end_early) start<T>(std::move(task), std::move(done));
   slot->ready.acquire();
   return std::move(slot->result);
 }
@@ -161,6 +170,21 @@ void ClientImpl::start(Task<T> task, std::function<void(Result<T>)> done) {
   asio::post(io_->executor(), [this, task = std::move(task), done = std::move(done)]() mutable {
     const Status started = parts_->group.spawn(client::finish<T>(std::move(task), done), "client_call");
     if (!started) done(started.error());
+  });
+}
+
+template <class T>
+void ClientImpl::start(Task<T> task, const CallOptions& options, std::function<void(Result<T>)> done) {
+  auto ender = std::make_shared<client::Ender>(io_->executor(), options);
+  auto explained = [ender, done = std::move(done)](Result<T> result) {
+    ender->end();
+    if (!result) result = ender->explain(std::move(result).error());
+    done(std::move(result));
+  };
+  asio::post(io_->executor(), [this, ender, task = std::move(task), done = std::move(explained)]() mutable {
+    auto started = parts_->group.spawn_cancellable(client::finish<T>(std::move(task), done), "client_call");
+    if (!started) return done(started.error());
+    ender->begin(std::move(*started));
   });
 }
 

@@ -1,5 +1,7 @@
 #include "client/src/master_link.h"
 
+#include "client/src/signal.h"
+
 #include <google/protobuf/message_lite.h>
 
 #include <algorithm>
@@ -49,6 +51,7 @@ Task<> MasterLink::call(Method method, std::string body, google::protobuf::Messa
                         Deadline deadline) {
   Duration pause = first_pause;
   for (;;) {
+    CO_CHECK_OK(co_await still_wanted());
     Deadline attempt = deadline;
     if (retry == MasterRetry::until_deadline) attempt = deadline.sooner_of(Deadline::after(clock_, try_for));
     std::string copy = body;

@@ -70,7 +70,8 @@ Task<> ReadEngine::read(FilePtr file, std::span<std::byte> into, std::uint64_t o
     if (done == 0) {
       Readahead::ChunkPtr chunk = ahead.find(offset);
       if (chunk && !chunk->landed->is_set()) {
-        co_await Signal::wait(chunk->landed);
+        co_await Signal::wait_or_cancelled(chunk->landed);
+        CO_CHECK_OK(co_await still_wanted());
         continue;
       }
       const std::uint64_t until = ahead.next_covered(offset, offset + into.size());
@@ -113,13 +114,17 @@ Task<> ReadEngine::read_plain(FilePtr file, std::span<std::byte> into, std::uint
     co_return status;
   }
   const std::size_t wanted = std::min(lanes_per_read, lanes->segments.size());
+  std::vector<Canceller> others;
   for (std::size_t i = 1; i < wanted; ++i) {
     ++lanes->running;
-    const Status started = parts_.group.spawn(run_lane(file, lanes, deadline), "read_lane");
+    auto started = parts_.group.spawn_cancellable(run_lane(file, lanes, deadline), "read_lane");
+    if (started) others.push_back(std::move(*started));
     if (!started) --lanes->running;
   }
   ++lanes->running;
   CO_CHECK_OK(co_await run_lane(file, lanes, deadline));
+  const Status still = co_await still_wanted();
+  if (!still) for (Canceller& other : others) other.cancel();
   // The buffer is the caller's: nobody may write to it any more when this ends.
   co_await Signal::wait(lanes->done);
   co_return lanes->outcome;
@@ -191,6 +196,7 @@ Task<> ReadEngine::try_everyone(FilePtr file, Segment segment, Deadline deadline
 }
 
 Task<> ReadEngine::try_worker(FilePtr file, Segment segment, WorkerId worker, Deadline deadline) {
+  CO_CHECK_OK(co_await still_wanted());
   std::optional<Reach> reach = parts_.peers.reach(worker);
   if (!reach) co_return Error(Code::unavailable, "the worker is gone");
   proto::ReadRequest request;

@@ -11,7 +11,7 @@ constexpr int max_symlinks = 40;  // as Linux has it (path_resolution(7))
 
 // The peer could not be asked: an answer for everybody who waited, whenever they came.
 bool unreachable(Code code) {
-  return code == Code::unavailable || code == Code::deadline_exceeded || code == Code::cancelled;
+  return code == Code::unavailable || code == Code::deadline_exceeded;
 }
 
 }  // namespace
@@ -77,7 +77,9 @@ Task<ResolutionPtr> Resolver::resolve(std::string path, Deadline deadline) {
     const auto found = flights_.find(path);
     if (found == flights_.end()) break;
     std::shared_ptr<Flight> flight = found->second;
-    co_await Signal::wait(flight->landed);
+    co_await Signal::wait_or_cancelled(flight->landed);
+    CO_CHECK_OK(co_await still_wanted());
+    if (flight->result.code() == Code::cancelled) continue;  // by whoever asked: we still want to know
     const bool asked_for_us = flight->asked >= called;
     if (flight->result && (asked_for_us || (*flight->result)->expires > called)) co_return flight->result;
     if (!flight->result && (asked_for_us || unreachable(flight->result.code()))) co_return flight->result;

@@ -5,7 +5,9 @@
 #pragma once
 
 #include "common/async.h"
+#include "common/net/waiter.h"
 
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -16,6 +18,14 @@
 #include <vector>
 
 namespace hearth::client {
+
+// ok, or cancelled: whoever waits for this coroutine gave up. A cancellation that came between two waits disturbs neither.
+inline Task<> still_wanted() {
+  const auto cancellation = co_await asio::this_coro::cancellation_state;
+  const bool wanted = cancellation.cancelled() == asio::cancellation_type::none;
+  if (!wanted) co_return Error(Code::cancelled, "cancelled by its caller");
+  co_return ok();
+}
 
 class Signal {
  public:
@@ -29,6 +39,14 @@ class Signal {
       signal->waiters_.push_back([shared] { (*shared)(); });
     };
     co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(park, asio::use_awaitable);
+  }
+
+  // Also returns when the waiting coroutine is cancelled: still_wanted() says so.
+  static asio::awaitable<void> wait_or_cancelled(std::shared_ptr<Signal> signal) {
+    if (signal->set_) co_return;
+    auto waiter = std::make_shared<Waiter>();
+    signal->waiters_.push_back([waiter] { waiter->wake(); });
+    co_await waiter->wait();
   }
 
   void set(const Executor& executor) {

@@ -83,6 +83,21 @@ void FakeServer::fail_with(Method method, Code code) {
   failures_[method] = code;
 }
 
+void FakeServer::hang(Method method) {
+  std::lock_guard lock(mutex_);
+  hanging_.insert(method);
+}
+
+void FakeServer::resume() {
+  std::lock_guard lock(mutex_);
+  hanging_.clear();
+}
+
+bool FakeServer::hangs(Method method) const {
+  std::lock_guard lock(mutex_);
+  return hanging_.contains(method);
+}
+
 int FakeServer::calls(Method method) const {
   std::lock_guard lock(mutex_);
   const auto found = calls_.find(method);
@@ -99,6 +114,11 @@ Task<ServerReply> FakeServer::handle(std::shared_ptr<ServerCall> call) {
     connections_.push_back(call->connection());
   }
   if (failure != Code::ok) co_return Error(failure, "scripted to fail");
+  bool waits = hangs(call->method());
+  while (waits) {
+    CO_CHECK_OK(co_await real_clock().sleep_for(std::chrono::milliseconds(1)));
+    waits = hangs(call->method());
+  }
   Result<ServerReply> reply = co_await answer(call);
   co_return reply;
 }

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ class FakeServer {
   virtual ~FakeServer();
   void fail_with(Code code);  // every later call, ok ends it
   void fail_with(Method method, Code code);
+  // Calls of the method are not answered until resume(), which answers those that wait, too.
+  void hang(Method method);
+  void resume();
   int calls(Method method) const;
   int connections_ended() const;
   std::string tcp_address() const { return tcp_.to_string(); }
@@ -53,6 +57,7 @@ class FakeServer {
 
  private:
   Task<ServerReply> handle(std::shared_ptr<ServerCall> call);
+  bool hangs(Method method) const;
 
   IoThread io_{"fake-server"};
   std::unique_ptr<Transport> transport_;
@@ -62,6 +67,7 @@ class FakeServer {
   Address tcp_;
   Code failure_ = Code::ok;
   std::map<Method, Code> failures_;
+  std::set<Method> hanging_;
   std::map<Method, int> calls_;
   int connections_ended_ = 0;
 };

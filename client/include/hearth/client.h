@@ -17,6 +17,7 @@
 #error "Hearth's C++ interface needs C++20: compile with -std=c++20 (C programs include <hearth/hearth.h>)"
 #endif
 
+#include <hearth/call_options.h>
 #include <hearth/cluster.h>
 #include <hearth/observe.h>
 #include <hearth/result.h>
@@ -34,10 +35,6 @@
 
 #if __has_include(<boost/asio/awaitable.hpp>)
 #include <boost/asio/awaitable.hpp>
-#endif
-
-#ifndef HEARTH_API
-#define HEARTH_API __attribute__((visibility("default")))
 #endif
 
 namespace hearth {
@@ -150,6 +147,8 @@ class HEARTH_API File {
 
   // Reads up to into.size() bytes at `offset`; returns the count, short only at the end of the file.
   Result<std::size_t> pread(std::span<std::byte> into, std::uint64_t offset) const;
+  // When it ends early, nothing is written to `into` any more; what is there is of no use.
+  Result<std::size_t> pread(std::span<std::byte> into, std::uint64_t offset, const CallOptions& options) const;
   // Same, answered on a thread of the library, or refused at once on the caller's; `into` must live until then.
   void async_pread(std::span<std::byte> into, std::uint64_t offset,
                    std::function<void(Result<std::size_t>)> done) const;
@@ -191,6 +190,8 @@ class HEARTH_API Client {
   Result<FileStatus> stat(std::string_view path) const;
   Result<DirectoryPage> list(std::string_view path, std::string_view after = {}, std::size_t limit = 1000) const;
   Result<File> open(std::string_view path) const;
+  Result<FileStatus> stat(std::string_view path, const CallOptions& options) const;
+  Result<File> open(std::string_view path, const CallOptions& options) const;
   // The same of each path, in their order, each with a result of its own; what is not cached costs one round trip to the
   // master in all (per 1,000 paths).
   std::vector<Result<FileStatus>> stat_many(std::span<const std::string> paths) const;
