@@ -48,13 +48,14 @@ BlockMemory::~BlockMemory() {
   if (shared && base_ != nullptr) ::munmap(base_, mapped_bytes_);
   fd_.reset();
   budget_->uncharge(Charge::orphaned, orphaned_bytes_);  // now that the kernel has it
+  if (leaving_) budget_->left(orphaned_bytes_);
   if (shared) budget_->memory_closed();
 }
 
 void BlockMemory::let_go(BlockMemory* memory) {
   const std::shared_ptr<MemoryRelease> release = memory->release_;
   std::shared_ptr<BlockMemory> last(memory);
-  if (release != nullptr) release->release(std::move(last), memory->orphaned_bytes_);
+  if (release != nullptr) release->release(std::move(last));
 }
 
 Result<std::shared_ptr<BlockMemory>> BlockMemory::create(std::shared_ptr<Budget> budget, std::uint64_t length_bytes,

@@ -78,6 +78,11 @@ class BlockMemory {
   void add_orphaned(std::uint64_t bytes) { orphaned_bytes_ += bytes; }
   void remove_orphaned(std::uint64_t bytes) { orphaned_bytes_ -= bytes; }
   std::uint64_t orphaned_bytes() const { return orphaned_bytes_; }
+  // All of it is orphaned, and nobody holds it for long.
+  void leave() {
+    leaving_ = true;
+    budget_->leaves(orphaned_bytes_);
+  }
 
  private:
   enum class Sealed : std::uint8_t { no, size, yes };
@@ -102,6 +107,7 @@ class BlockMemory {
   std::uint64_t length_bytes_ = 0;
   std::uint64_t mapped_bytes_ = 0;
   std::uint64_t orphaned_bytes_ = 0;
+  bool leaving_ = false;
   Sealed sealed_ = Sealed::no;
   // Any thread.
   std::atomic<std::uint64_t> populated_{0};  // of a segment's huge pages: up to where

@@ -44,7 +44,7 @@ struct MemoryTierOptions {
   // A block of one page, shorter than this, that is not packed lies in private memory of the worker: it costs no descriptor
   // and no mapping, and is never granted (a descriptor for so little costs more than sending the bytes).
   std::uint64_t private_below_bytes = 0;
-  std::size_t max_blocks = 0;        // of shareable blocks; each holds a descriptor and a mapping; 0 = half of RLIMIT_NOFILE, at most 3/4 of vm.max_map_count
+  std::size_t max_blocks = 0;        // of shareable blocks and segments; each holds a descriptor and a mapping; 0 = half of RLIMIT_NOFILE, at most 3/4 of vm.max_map_count
   std::string eviction = "lru";      // the class that chooses what goes: lru, s3-fifo or w-tinylfu
   RunElsewhere run_elsewhere;        // unset: what takes long is done on the data thread
   std::uint64_t pool_bytes = 0;      // evicted, never granted memory kept pre-faulted for reuse; part of the capacity
@@ -67,7 +67,7 @@ struct MemoryTierStats {
   std::uint64_t segments = 0;
   std::uint64_t dead_bytes = 0;          // of segments in use: slots whose block is gone, and rounding
   std::uint64_t compactable_bytes = 0;   // of dead_bytes: what compaction gives back without evicting anything
-  std::uint64_t leaving_bytes = 0;       // of orphaned_bytes: segments on their way to the kernel
+  std::uint64_t leaving_bytes = 0;       // of orphaned_bytes: segments that go as soon as a read in flight ends or the kernel took them
   std::uint64_t compacted_bytes = 0;     // copied by it; total since start
   bool huge_pages = false;
 };

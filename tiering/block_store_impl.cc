@@ -130,7 +130,7 @@ MemoryTierStats BlockStoreImpl::stats() const {
                          .segments = packed.segments,
                          .dead_bytes = packed.charged_bytes - packed.live_bytes,
                          .compactable_bytes = packed.compactable_bytes(),
-                         .leaving_bytes = shelf_.leaving_bytes(),
+                         .leaving_bytes = budget_->leaving_bytes(),
                          .compacted_bytes = compacted_bytes_,
                          .huge_pages = huge_pages_ == HugePageSupport::present};
 }

@@ -71,8 +71,8 @@ class BlockStoreImpl final : public BlockStore {
 
  private:
   enum class Reuse : std::uint8_t { allowed, forbidden };
-  // What making room gave up. The dead slot of a packed block gives nothing back by itself.
-  enum class GaveUp : std::uint8_t { nothing, memory, dead_slot };
+  // What making room gave up. The dead slot of a packed block gives nothing back by itself; what goes later helps the next.
+  enum class GaveUp : std::uint8_t { nothing, memory, dead_slot, for_later };
 
   Status validate(const BlockRef& block, PageIndex page) const;
   std::shared_ptr<Block> block_of(const BlockId& id) const;
@@ -99,6 +99,7 @@ class BlockStoreImpl final : public BlockStore {
   void retire(Block& block, Removal why);
   // For a fill: a segment goes whole, the emptiest or the one of the coldest block.
   bool reclaim_segment(Segment& of_coldest);
+  GaveUp evict_packed(EvictionSlot coldest);
   static bool may_go(const Segment& segment);
   void evict_segment(Segment& segment);
   void release_segment(Segment& segment);

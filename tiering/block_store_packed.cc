@@ -15,6 +15,7 @@ constexpr std::uint32_t max_moved_blocks = 4;
 constexpr std::uint64_t max_moved_bytes = 256ULL << 10;
 // Segments that a fill looks at for one without readers.
 constexpr std::size_t max_tried = 4;
+constexpr std::uint64_t max_leaving_share = 8;
 
 }  // namespace
 
@@ -109,14 +110,29 @@ bool BlockStoreImpl::reclaim_segment(Segment& of_coldest) {
     const bool prefer_coldest = emptiest->dead_bytes() < emptiest->used_bytes / 4 && tried.empty();
     if (prefer_coldest && may_go(of_coldest)) break;
     if (may_go(*emptiest)) {
+      emptiest->memory->release_here();
       evict_segment(*emptiest);
       return true;
     }
     tried.push_back(emptiest);
   }
   if (!may_go(of_coldest)) return false;
+  of_coldest.memory->release_here();
   evict_segment(of_coldest);
   return true;
+}
+
+BlockStoreImpl::GaveUp BlockStoreImpl::evict_packed(EvictionSlot slot) {
+  Segment& segment = *slots_.at(slot).block->segment;
+  if (reclaim_segment(segment)) return GaveUp::memory;
+  // Readers are in all that were looked at. They end soon, so one may go for the fills to come; but not one after another.
+  if (budget_->leaving_bytes() > options_.capacity_bytes / max_leaving_share) return GaveUp::for_later;
+  if (segment.writers == 0 && segment.pinned_blocks == 0) {
+    evict_segment(segment);
+    return GaveUp::for_later;
+  }
+  evict_slot(slot);
+  return GaveUp::dead_slot;
 }
 
 void BlockStoreImpl::evict_segment(Segment& segment) {
@@ -125,7 +141,6 @@ void BlockStoreImpl::evict_segment(Segment& segment) {
   std::copy_if(segment.blocks.begin(), segment.blocks.end(), std::back_inserter(live),
                [](const Block* block) { return block != nullptr; });
   shelf_.close(segment);
-  segment.memory->release_here();  // a fill waits for it
   // The last of them takes the segment with it.
   for (Block* block : live) {
     evicted_bytes_ += block->charged_bytes();

@@ -7,7 +7,7 @@
 namespace hearth {
 namespace {
 
-// A block that goes from a segment that can not go gives nothing back: after so many, a fill gives up.
+// A block that goes from a segment that stays gives nothing back: after so many, a fill gives up.
 constexpr int max_dead_slots_per_fill = 64;
 
 Error tier_full() {
@@ -142,6 +142,7 @@ Status BlockStoreImpl::make_room(std::uint64_t bytes) {
     if (shelf_.drop_empty()) continue;
     const GaveUp gave_up = evict_one();
     if (gave_up == GaveUp::dead_slot && ++dead_slots == max_dead_slots_per_fill) return tier_full();
+    if (gave_up == GaveUp::for_later && !budget_->fits(bytes)) return tier_full();
     if (gave_up == GaveUp::nothing && !pool_.release_oldest()) return tier_full();
   }
   return ok();
@@ -161,11 +162,9 @@ BlockStoreImpl::GaveUp BlockStoreImpl::evict_one() {
   const auto victim = policy_->victim([this](EvictionSlot slot) { return evictable(slot); });
   if (!victim) return GaveUp::nothing;
   ++foreground_evictions_;
-  const Block& block = *slots_.at(*victim).block;
-  if (block.packed() && reclaim_segment(*block.segment)) return GaveUp::memory;
-  const GaveUp gave_up = block.packed() ? GaveUp::dead_slot : GaveUp::memory;
+  if (slots_.at(*victim).block->packed()) return evict_packed(*victim);
   evict_slot(*victim);
-  return gave_up;
+  return GaveUp::memory;
 }
 
 void BlockStoreImpl::evict_slot(EvictionSlot slot) {
@@ -181,15 +180,21 @@ void BlockStoreImpl::evict_slot(EvictionSlot slot) {
 
 // For a descriptor: the block of the coldest unit goes whole.
 bool BlockStoreImpl::evict_block() {
-  const auto victim = policy_->victim([this](EvictionSlot slot) {
+  const auto alone = [this](EvictionSlot slot) {
     const Block& block = *slots_.at(slot).block;
-    if (block.packed()) return block.segment->writers == 0 && block.segment->pinned_blocks == 0;
-    return block.memory->shareable() && evictable_whole(block);
+    return !block.packed() && block.memory->shareable() && evictable_whole(block);
+  };
+  auto victim = policy_->victim([this, &alone](EvictionSlot slot) {
+    const Block& block = *slots_.at(slot).block;
+    return alone(slot) || (block.packed() && block.segment->writers == 0 && block.segment->pinned_blocks == 0);
   });
+  if (victim && slots_.at(*victim).block->packed()) {
+    if (reclaim_segment(*slots_.at(*victim).block->segment)) return ++foreground_evictions_ > 0;
+    victim = policy_->victim(alone);  // somebody reads in every segment
+  }
   if (!victim) return false;
   Block& block = *slots_.at(*victim).block;
   ++foreground_evictions_;
-  if (block.packed()) return reclaim_segment(*block.segment);
   if (block.units.size() == 1) {
     evict_slot(*victim);
     return true;

@@ -48,6 +48,11 @@ class Budget {
     cell(to).fetch_add(bytes, std::memory_order_acq_rel);
   }
 
+  // Of the orphaned: comes back by itself, soon.
+  void leaves(std::uint64_t bytes) { leaving_.fetch_add(bytes, std::memory_order_acq_rel); }
+  void left(std::uint64_t bytes) { leaving_.fetch_sub(bytes, std::memory_order_acq_rel); }
+  std::uint64_t leaving_bytes() const { return leaving_.load(std::memory_order_acquire); }
+
   // Descriptors: one memfd per block, also counted from any thread when it closes.
   void memory_opened() { memories_.fetch_add(1, std::memory_order_acq_rel); }
   void memory_closed() { memories_.fetch_sub(1, std::memory_order_acq_rel); }
@@ -62,6 +67,7 @@ class Budget {
   // Any thread.
   Cell total_{0};
   std::array<Cell, 4> columns_{};
+  Cell leaving_{0};
   std::atomic<std::size_t> memories_{0};
 };
 

@@ -303,6 +303,29 @@ TEST(Packed, ManyDomainsInTurnDoNotTakeADescriptorForEachBlock) {
   EXPECT_EQ(store->stats().segments, 4U) << "a closed one leaves with its last block";
 }
 
+// Remote reads hold views for milliseconds, and there may be one in each segment at any time.
+TEST(Packed, ReadersInEverySegmentCostAFewFillsAndNotTheWholeTier) {
+  auto store = open_packing({.capacity_bytes = 512 * kib}, small_segments);
+  for (std::uint64_t number = 0; number < 128; ++number) ASSERT_TRUE(put_block(*store, owned_block(number, 4 * kib)));
+  std::vector<PageView> views;
+  for (std::uint64_t number = 0; number < 128; number += 4) {
+    views.push_back(*store->find(owned_block(number, 4 * kib), PageIndex{0}));
+  }
+  for (std::uint64_t number = 200; number < 300; ++number) {
+    EXPECT_EQ(store->begin_fill(owned_block(number, 4 * kib), PageIndex{0}).code(), Code::no_space);
+  }
+  EXPECT_GE(store->stats().leaving_bytes, 64 * kib);
+  EXPECT_GE(store->stats().resident_bytes, 384 * kib) << "not one segment after another goes for nothing";
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    const BlockRef block = owned_block(4 * i, 4 * kib);
+    EXPECT_TRUE(shows(views[i], block, PageIndex{0}));
+  }
+  views.clear();
+  EXPECT_EQ(store->stats().leaving_bytes, 0U);
+  for (std::uint64_t number = 200; number < 216; ++number) ASSERT_TRUE(put_block(*store, owned_block(number, 4 * kib)));
+  EXPECT_GE(store->stats().resident_bytes, 448 * kib) << "what left made room";
+}
+
 TEST(Packed, DeadSlotsOfOpenSegmentsAreNoMemoryLost) {
   auto store = open_packing({.capacity_bytes = 128 * kib}, small_segments);
   for (std::uint32_t uid = 0; uid < 4; ++uid) {

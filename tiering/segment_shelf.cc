@@ -186,6 +186,7 @@ void SegmentShelf::lease(Segment& segment) {
 void SegmentShelf::release(Segment& segment) {
   const Change change(*this, segment);
   --segment.leases;
+  if (segment.stage == Segment::Stage::left && !segment.leased()) segment.memory->leave();
 }
 
 void SegmentShelf::close(Segment& segment) {
@@ -213,6 +214,7 @@ void SegmentShelf::leave_if_done(Segment& segment) {
   if (segment.stage != Segment::Stage::closed || segment.live_blocks > 0) return;
   count(segment, Sign::minus);
   segment.stage = Segment::Stage::left;
+  if (!segment.leased()) segment.memory->leave();
   segments_.erase(segment.id);  // perhaps the last that held it
 }
 

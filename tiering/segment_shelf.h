@@ -79,8 +79,6 @@ class SegmentShelf {
   // The most that a segment's charge grows beyond its slots.
   std::uint64_t step_bytes() const { return beyond_ == Granule::huge ? huge_granule_bytes : small_granule_bytes; }
   const Totals& totals() const { return totals_; }
-  // Of segments that left: on its way to the kernel, and charged until it is there.
-  std::uint64_t leaving_bytes() const { return release_->under_way_bytes(); }
 
  private:
   class Change;
