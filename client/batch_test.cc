@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <deque>
 #include <filesystem>
 #include <map>
@@ -76,7 +76,7 @@ class Batches : public ::testing::Test {
     const std::string& content = files_[item.file.path()].content;
     const std::string expected = item.offset < content.size() ? content.substr(item.offset, item.into.size()) : "";
     ASSERT_EQ(*item.result, expected.size()) << item.file.path() << " at " << item.offset;
-    EXPECT_TRUE(std::memcmp(item.into.data(), expected.data(), expected.size()) == 0) << item.file.path() << " at " << item.offset;
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), reinterpret_cast<const char*>(item.into.data()))) << item.file.path() << " at " << item.offset;
   }
 
   std::string directory_;

@@ -23,6 +23,14 @@ extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
 namespace hearth::client::testing {
 namespace {
 
+// AddressSanitizer of g++ 12 does not take the locks of its allocator over a fork, as glibc does: a child of a process whose
+// other threads allocate may wait for one for ever.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool others_may_allocate = false;
+#else
+constexpr bool others_may_allocate = true;
+#endif
+
 constexpr std::size_t large_bytes = 2U << 20;
 constexpr std::size_t small_bytes = 3000;
 
@@ -189,6 +197,7 @@ TEST_F(ForkedClient, TheChildMayEndByExitWithAClientInAGlobal) {
 
 // Locks of the library are held by other threads at some of these forks.
 TEST_F(ForkedClient, ForkingWhileOtherThreadsAreInsideOfCallsHangsNobody) {
+  if (!others_may_allocate) GTEST_SKIP() << "the allocator of AddressSanitizer can not be forked while other threads use it";
   const Client client = connect();
   std::atomic<bool> stop{false};
   std::atomic<int> wrong{0};
@@ -228,7 +237,7 @@ TEST_F(ForkedClient, AFreshClientInTheChildWorksAlsoWhileTheParentIsBusy) {
   const Client client = connect();
   std::atomic<bool> stop{false};
   std::thread busy([&] {
-    while (!stop) (void)reads_right(client, "/fresh", small_bytes);
+    while (others_may_allocate && !stop) (void)reads_right(client, "/fresh", small_bytes);
   });
   for (int i = 0; i < 5; ++i) {
     const int ended = in_child([&] {
@@ -290,24 +299,24 @@ TEST_F(ForkedClient, ViewsStayReadableInTheChildAlsoAfterTheParentLetGo) {
   ::close(released[1]);
 }
 
-bool maps_blocks() {
+// Descriptors and mappings of the scripted workers' blocks in this process.
+int block_copies() {
+  int count = 0;
   std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    if (line.find("fake-block") != std::string::npos) return true;
-  }
+  for (std::string line; std::getline(maps, line);) count += line.find("fake-block") != std::string::npos ? 1 : 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code ignored;
-    if (std::filesystem::read_symlink(entry.path(), ignored).string().find("fake-block") != std::string::npos) return true;
+    count += std::filesystem::read_symlink(entry.path(), ignored).string().find("fake-block") != std::string::npos ? 1 : 0;
   }
-  return false;
+  return count;
 }
 
 // A worker could not free what it took back, as long as some child lived.
 TEST_F(ForkedClient, TheChildInheritsNoMemoryThatNoViewShows) {
   const Client client = connect();
   ASSERT_TRUE(reads_right(client, "/large", large_bytes));
-  EXPECT_TRUE(maps_blocks());
-  EXPECT_EQ(in_child([] { return maps_blocks() ? 1 : 0; }), 0);
+  while (block_copies() != 2) std::this_thread::yield();  // the worker, in this process too, has closed what it sent
+  EXPECT_EQ(in_child([] { return block_copies(); }), 0);
 }
 
 TEST_F(ForkedClient, ConnectionsEndWithTheParentWhileTheChildLives) {

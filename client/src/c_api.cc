@@ -57,7 +57,7 @@ static_assert(HEARTH_VERIFY_OFF == static_cast<int>(Verify::off) && HEARTH_VERIF
 thread_local char last_message[1024];
 
 std::int64_t put(const std::string& from, char* into, std::size_t size) {
-  std::memcpy(into, from.data(), std::min(size, from.size()));
+  std::copy_n(from.data(), std::min(size, from.size()), into);
   return static_cast<std::int64_t>(from.size());
 }
 
