@@ -30,8 +30,6 @@ std::vector<std::byte> mapped_tail(const BlockGrant& grant) {
   return tail;
 }
 
-std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
-
 TEST(BlockGrant, ShowsTheWholeBlockWithItsChecksums) {
   auto store = open_store({.capacity_bytes = 8 * mib, .grant_max_fraction = 1});
   const BlockRef block = make_block(1, 200 * kib + 3, 128 * kib);

@@ -12,10 +12,6 @@ namespace {
 
 using namespace hearth::testing;
 
-std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
-
-constexpr Packing small_segments{.below_bytes = 8 * kib, .segment_bytes = 32 * kib};
-
 TEST(PackedGrant, IsTheWholeSegmentThatShowsEachOfItsBlocks) {
   auto store = open_packing({.capacity_bytes = mib}, small_segments);
   for (std::uint64_t number = 1; number <= 4; ++number) ASSERT_TRUE(put_block(*store, owned_block(number, 1000 * number)));

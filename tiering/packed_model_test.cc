@@ -15,7 +15,7 @@ namespace {
 
 using namespace hearth::testing;
 
-struct Shape {
+struct PackedShape {
   const char* name;
   MemoryTierOptions options;
   Packing packing;
@@ -26,9 +26,9 @@ struct Shape {
   int steps;
 };
 
-class Driver {
+class PackedDriver {
  public:
-  Driver(const Shape& shape, std::uint64_t seed)
+  PackedDriver(const PackedShape& shape, std::uint64_t seed)
       : options_(shape.options),
         random_(seed),
         store_(open_block_store(with_release(shape.options), shape.huge, make_policy(shape.eviction).value(), shape.packing).value()) {
@@ -364,16 +364,16 @@ class Driver {
   int full_ = 0;
 };
 
-class PackedModel : public ::testing::TestWithParam<Shape> {};
+class PackedModel : public ::testing::TestWithParam<PackedShape> {};
 
 TEST_P(PackedModel, HoldsItsInvariantsUnderRandomOperations) {
-  const Shape& shape = GetParam();
+  const PackedShape& shape = GetParam();
   const char* given = std::getenv("HEARTH_SEED");
   const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device{}();
   const int steps = std::getenv("HEARTH_LONG") != nullptr ? shape.steps * 30 : shape.steps;
   std::cout << "seed " << seed << " (repeat with HEARTH_SEED=" << seed << "), " << steps << " steps\n";
   const std::size_t before = descriptors().count;
-  Driver driver(shape, seed);
+  PackedDriver driver(shape, seed);
   for (int step = 0; step < steps && !HasFailure(); ++step) {
     SCOPED_TRACE("seed " + std::to_string(seed) + " step " + std::to_string(step));
     driver.step();
@@ -386,15 +386,15 @@ TEST_P(PackedModel, HoldsItsInvariantsUnderRandomOperations) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, PackedModel,
     ::testing::Values(
-        Shape{"tight", {.capacity_bytes = 160 * kib}, {.below_bytes = 6000, .segment_bytes = 16 * kib, .max_open = 3},
+        PackedShape{"tight", {.capacity_bytes = 160 * kib}, {.below_bytes = 6000, .segment_bytes = 16 * kib, .max_open = 3},
               HugePageSupport::absent, 6000, 24 * kib, "lru", 20000},
-        Shape{"few_slots", {.capacity_bytes = 128 * kib, .private_below_bytes = 8000, .pool_bytes = 16 * kib},
+        PackedShape{"few_slots", {.capacity_bytes = 128 * kib, .private_below_bytes = 8000, .pool_bytes = 16 * kib},
               {.below_bytes = 6000, .segment_bytes = 32 * kib, .max_slots = 5, .max_open = 8},
               HugePageSupport::absent, 7000, 24 * kib, "s3-fifo", 15000},
-        Shape{"few_descriptors", {.capacity_bytes = 220 * kib, .max_blocks = 6},
+        PackedShape{"few_descriptors", {.capacity_bytes = 220 * kib, .max_blocks = 6},
               {.below_bytes = 6000, .segment_bytes = 32 * kib, .max_open = 4},
               HugePageSupport::absent, 6000, 24 * kib, "w-tinylfu", 10000},
-        Shape{"huge", {.capacity_bytes = 32 * mib}, {.below_bytes = mib, .segment_bytes = 4 * mib, .max_slots = 8, .max_open = 4},
+        PackedShape{"huge", {.capacity_bytes = 32 * mib}, {.below_bytes = mib, .segment_bytes = 4 * mib, .max_slots = 8, .max_open = 4},
               HugePageSupport::present, mib, 2 * mib, "lru", 600}),
     [](const auto& info) { return std::string(info.param.name); });
 

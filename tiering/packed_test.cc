@@ -11,8 +11,6 @@ namespace {
 
 using namespace hearth::testing;
 
-constexpr Packing small_segments{.below_bytes = 8 * kib, .segment_bytes = 32 * kib};
-
 TEST(Packed, SmallBlocksOfOneDomainShareOneDescriptor) {
   auto store = open_store({.capacity_bytes = 64 * mib, .pack_below_bytes = 100'000, .max_blocks = 1});
   const Descriptors before = descriptors();

@@ -7,6 +7,8 @@
 
 namespace hearth::testing {
 
+inline constexpr Packing small_segments{.below_bytes = 8 * kib, .segment_bytes = 32 * kib};
+
 inline BlockRef owned_block(std::uint64_t number, std::uint64_t length_bytes, std::uint32_t uid = 1000) {
   BlockRef block = make_block(number, length_bytes, 1U << 20);
   block.attachment = AttachmentId{3};

@@ -54,6 +54,8 @@ inline std::vector<std::byte> page_content(const BlockRef& block, PageIndex page
   return content(block, std::uint64_t{page.value} * block.page_size_bytes, block.page_length_bytes(page));
 }
 
+inline std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
 inline bool shows(const PageView& view, const BlockRef& block, PageIndex page) {
   const auto expected = page_content(block, page);
   return view.bytes().size() == expected.size() &&
