@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <filesystem>
 #include <random>
@@ -165,6 +168,28 @@ TEST_F(PackedFiles, OfARecalledSegmentAreReadOn) {
   EXPECT_TRUE(worker_->released().empty()) << "the view still shows its bytes";
   EXPECT_TRUE(std::memcmp(view->bytes.data(), first.data(), first.size()) == 0);
   EXPECT_EQ(first, files_["/f49"].content.substr(0, first.size()));
+}
+
+TEST_F(PackedFiles, AViewStaysInAForkedChild) {
+  pack_many(5);
+  const Client client = connect();
+  expect_all(client);
+  read_until_mapped(client, "/f2");
+  auto file = client.open("/f4");
+  auto view = file->read_view(0, 3000);
+  ASSERT_TRUE(view) << view.error().to_string();
+  const std::string expected = files_["/f4"].content.substr(0, 3000);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool same = std::memcmp(view->bytes.data(), expected.data(), expected.size()) == 0;
+    std::vector<std::byte> into(10);
+    const bool refused = !file->pread(into, 0);
+    ::_exit(same && refused ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  expect_all(client);
 }
 
 TEST_F(PackedFiles, ALeaseEndsWhenNobodyLooksAnyMore) {

@@ -236,6 +236,7 @@ Result<ReadView> FileImpl::read_view(std::uint64_t offset, std::size_t length) {
   length = static_cast<std::size_t>(std::min<std::uint64_t>(length, block.length_bytes - at));
   if (!has_grant(index)) {
     if (PackedPlaces::Found found = find_packed(index, at, length); found.segment) {
+      found.segment->keep_in_child();
       client_->counters().add(Counters::mapped_bytes, length);
       return ReadView{.bytes = found.bytes, .hold = std::make_shared<const PinnedGrant>(std::move(found.segment))};
     }
