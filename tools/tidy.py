@@ -240,6 +240,23 @@ def check_documents(root, documents, print_finding):
                 print_finding(path, text.count('\n', 0, m.start()) + 1, 'link', f'{target} does not exist')
 
 
+# The page of outcome codes has a row for each of them, as the one table says it.
+def check_codes(root, print_finding):
+    page = 'docs/reference/errors.md'
+    table = os.path.join(root, 'common/include/hearth/code.h')
+    if not os.path.exists(table):
+        return
+    with open(table) as f:
+        source = f.read()
+    with open(os.path.join(root, page)) as f:
+        rows = {tuple(cell.strip(' `') for cell in line.split('|')[1:5]) for line in f if line.startswith('|')}
+    numbers = dict(re.findall(r'^  (\w+) = (\d+),', source, flags=re.M))
+    for code, name, errno, status in re.findall(r'\{Code::(\w+), "(\w+)", (\w+), (\d+), Retry', source):
+        row = (numbers[code], name, '-' if errno == '0' else errno, status)
+        if row not in rows:
+            print_finding(page, 1, 'codes', f'no row {" | ".join(row)}, as common/include/hearth/code.h says')
+
+
 def walk(root):
     for folder, names, files in os.walk(root):
         names[:] = [n for n in names if not n.startswith('.') and not n.startswith('build') and n != '__pycache__']
@@ -287,6 +304,7 @@ def main():
                 print_finding(file.path, line, rule, f'{key.split(" ")[-1]} has {value} lines{was}, budget {limit}: split it')
     check_dead(files, headers, cmake_text, report)
     check_documents(root, [p for p in paths if p.endswith('.md')], print_finding)
+    check_codes(root, print_finding)
 
     if options.update_baseline:
         with open(baseline_path, 'w') as f:
