@@ -2,6 +2,9 @@
 
 #include "understore/oracle.h"
 
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
+
 #include <algorithm>
 #include <utility>
 
@@ -74,9 +77,10 @@ Task<> OracleStore::read_gated(std::string path, std::string version, std::uint6
   oracle_fill(into.first(half), seed, 0, offset);
   if (options.progress) options.progress(half);
   const std::shared_ptr<Event> gate = gate_;
-  while (gate && !gate->is_set()) {
-    Status waited = co_await Event::wait(gate);
-    if (!waited && !stubborn_) co_return waited;
+  if (gate) {
+    const asio::disable_cancellation none;
+    if (stubborn_) co_await asio::this_coro::reset_cancellation_state(none);
+    CO_CHECK_OK(co_await Event::wait(gate));
   }
   if (fail_times_ > 0) {
     fail_times_ -= 1;
