@@ -111,6 +111,7 @@ TEST_F(PackedFiles, ABatchTellsWhereTheyAre) {
   const int asked = worker_->calls(Method::read_many) + worker_->calls(Method::read);
   read_all();
   EXPECT_EQ(worker_->calls(Method::read_many) + worker_->calls(Method::read), asked);
+  EXPECT_EQ(worker_->calls(Method::grant), 1) << "one descriptor for all of them";
 }
 
 TEST_F(PackedFiles, AnyRangeOfThemIsRead) {

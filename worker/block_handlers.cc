@@ -5,7 +5,6 @@
 #include "proto/hearth.pb.h"
 #include "worker/master_link.h"
 #include "worker/page_run.h"
-#include "worker/report.h"
 #include "worker/wire.h"
 
 #include <boost/asio/post.hpp>
@@ -37,10 +36,9 @@ Task<ServerReply> BlockHandlers::load(std::shared_ptr<ServerCall> call) {
   Status admitted = co_await admit_block(service_, block, deadline);
   if (!admitted) co_return std::move(admitted).error();
 
-  PageRunOptions options;
-  options.window = std::max(service_.options.fetch_parallelism / load_window_share, 1U);
+  PageRunOptions options = run_options(service_, block);
+  options.window = std::max(options.window / load_window_share, 1U);
   options.keep = Keep::required;
-  options.pages_per_read = service_.attachments.pages_per_read(block.attachment);
   options.interest = Interest::reader;  // of the loader: when it leaves, the rest of the window is not fetched
   options.verify = Verify::no;
   PageRun run(service_.tiers, service_.fetcher, service_.counters, block, request.offset_bytes(),

@@ -4,7 +4,6 @@
 #include "common/log.h"
 #include "proto/hearth.pb.h"
 #include "worker/master_link.h"
-#include "worker/report.h"
 #include "worker/wire.h"
 
 #include <string>

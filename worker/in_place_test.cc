@@ -1,7 +1,6 @@
 // Reads in place: the worker puts pages where the reader's descriptor shows them, and sends their checksums.
 #include "common/block_wire.h"
 #include "common/crc32c.h"
-#include "worker/report.h"
 #include "worker/test_cluster.h"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,6 @@
 // Packed small blocks over the wire: where a reader on this host is told they lie, and the leases on their segments.
 #include "common/block_wire.h"
 #include "common/crc32c.h"
-#include "worker/report.h"
 #include "worker/tiers_testing.h"
 
 #include <gtest/gtest.h>

@@ -3,7 +3,6 @@
 #include "common/block_wire.h"
 #include "proto/hearth.pb.h"
 #include "worker/page_run.h"
-#include "worker/report.h"
 #include "worker/wire.h"
 
 #include <string>
@@ -54,7 +53,7 @@ Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
     Result<ServerReply> in_place = co_await read_in_place(call, block, lease, range);
     co_return in_place;
   }
-  PageRunOptions options = run_options(block);
+  PageRunOptions options = run_options(service_, block);
   options.keep = request.no_fill() ? Keep::never : Keep::when_there_is_room;
   PageRun run(service_.tiers, service_.fetcher, service_.counters, block, offset, length, options);
   proto::ReadReply body;
@@ -84,13 +83,6 @@ Task<ServerReply> ReadHandler::read(std::shared_ptr<ServerCall> call) {
   co_return reply;
 }
 
-PageRunOptions ReadHandler::run_options(const BlockRef& block) const {
-  PageRunOptions options;
-  options.window = service_.options.fetch_parallelism;
-  options.pages_per_read = service_.attachments.pages_per_read(block.attachment);
-  return options;
-}
-
 Task<ServerReply> ReadHandler::read_in_place(std::shared_ptr<ServerCall> call, BlockRef block, LeaseId lease,
                                              BlockRange range) {
   if (!grants_.holds(call->connection(), lease, block.id)) {
@@ -98,7 +90,7 @@ Task<ServerReply> ReadHandler::read_in_place(std::shared_ptr<ServerCall> call, B
                                          " on memory of block " + block.id.to_hex());
   }
   const Deadline deadline = bounded_deadline(service_, *call);
-  PageRunOptions options = run_options(block);
+  PageRunOptions options = run_options(service_, block);
   options.keep = Keep::in_memory;
   options.verify = Verify::no;  // the reader does, on the same bytes
   PageRun run(service_.tiers, service_.fetcher, service_.counters, block, range.offset, range.length, options);

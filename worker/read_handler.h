@@ -35,7 +35,6 @@ class ReadHandler {
   Task<ServerReply> read_in_place(std::shared_ptr<ServerCall> call, BlockRef block, LeaseId lease, BlockRange range);
   // Fetches ahead of a sequential reader what nobody waits for yet, and what the policy says of a first read.
   void read_ahead(const ServerCall& call, const BlockRef& block);
-  PageRunOptions run_options(const BlockRef& block) const;
   void count(Source source, std::uint64_t bytes, proto::ReadReply& reply);
 
   Service& service_;

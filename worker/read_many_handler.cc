@@ -76,11 +76,8 @@ void ReadManyHandler::start_reading(Batch& batch, std::size_t index) {
   const proto::ReadManyRequest::Item& item = batch.request.items(static_cast<int>(index));
   const Result<BlockRef>& block = batch.blocks[item.block()];
   if (!block || !check_range(*block, item.offset_bytes(), item.length_bytes())) return;
-  PageRunOptions options;
-  options.window = service_.options.fetch_parallelism;
-  options.pages_per_read = service_.attachments.pages_per_read(block->attachment);
   auto run = std::make_unique<PageRun>(service_.tiers, service_.fetcher, service_.counters, *block, item.offset_bytes(),
-                                       item.length_bytes(), options);
+                                       item.length_bytes(), run_options(service_, *block));
   run->fill_window();
   batch.runs[index] = std::move(run);
 }

@@ -34,6 +34,13 @@ Deadline bounded_deadline(const Service& service, const ServerCall& call) {
   return bound.sooner_of(Deadline::after(service.clock, left - for_the_answer));
 }
 
+PageRunOptions run_options(const Service& service, const BlockRef& block) {
+  PageRunOptions options;
+  options.window = service.options.fetch_parallelism;
+  options.pages_per_read = service.attachments.pages_per_read(block.attachment);
+  return options;
+}
+
 namespace {
 
 // Cells of one method; they live as long as the process's registry.

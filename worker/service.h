@@ -7,6 +7,7 @@
 #include "worker/attachments.h"
 #include "worker/metrics.h"
 #include "worker/page_fetcher.h"
+#include "worker/page_run.h"
 #include "worker/prefetch.h"
 #include "worker/tiers.h"
 #include "worker/worker_options.h"
@@ -35,6 +36,9 @@ Task<> admit_block(Service& service, BlockRef block, Deadline deadline);
 // The sooner of what the caller asked for, less the time that an answer takes, and the bound of this worker: a caller that
 // hears nothing must take the worker for dead, when only its under-store hangs.
 Deadline bounded_deadline(const Service& service, const ServerCall& call);
+
+// How a read of the block goes through its pages.
+PageRunOptions run_options(const Service& service, const BlockRef& block);
 
 // Answers `method` on `server` with `operation`, counting and timing it, and adding "which call" to a failure.
 using Operation = std::function<Task<ServerReply>(std::shared_ptr<ServerCall>)>;

@@ -2,7 +2,6 @@
 
 #include "common/block_wire.h"
 #include "common/crc32c.h"
-#include "worker/report.h"
 #include "worker/test_cluster.h"
 #include "worker/wire.h"
 

@@ -2,7 +2,6 @@
 
 #include "common/block_wire.h"
 #include "common/rng.h"
-#include "worker/report.h"
 #include "worker/wire.h"
 
 #include <cstdlib>

@@ -1,5 +1,6 @@
 #include "worker/wait.h"
 
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -10,6 +11,12 @@
 #include <utility>
 
 namespace hearth::worker {
+namespace {
+
+bool is_cancelled(const asio::cancellation_state& state) { return state.cancelled() != asio::cancellation_type::none; }
+Error wait_cancelled() { return Error(Code::cancelled, "the wait was cancelled"); }
+
+}  // namespace
 
 Event::Event(const Executor& executor) : executor_(executor), timer_(executor, asio::steady_timer::time_point::max()) {}
 
@@ -23,12 +30,12 @@ void Event::set() {
 Task<> Event::wait(std::shared_ptr<Event> event) {
   if (event->set_) co_return ok();
   const auto cancellation = co_await asio::this_coro::cancellation_state;
-  if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error(Code::cancelled, "the wait was cancelled");
+  if (is_cancelled(cancellation)) co_return wait_cancelled();
   boost::system::error_code ignored;
   auto token = asio::redirect_error(asio::use_awaitable, ignored);
   co_await event->timer_.async_wait(token);
   if (event->set_) co_return ok();
-  co_return Error(Code::cancelled, "the wait was cancelled");
+  co_return wait_cancelled();
 }
 
 Task<> Event::wait_until(std::shared_ptr<Event> event, Clock& clock, Deadline deadline) {
@@ -38,12 +45,12 @@ Task<> Event::wait_until(std::shared_ptr<Event> event, Clock& clock, Deadline de
     co_return status;
   }
   const auto cancellation = co_await asio::this_coro::cancellation_state;
-  if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error(Code::cancelled, "the wait was cancelled");
+  if (is_cancelled(cancellation)) co_return wait_cancelled();
   using asio::experimental::awaitable_operators::operator||;
   auto race = wait(event) || clock.sleep_until(deadline.when());
   auto outcome = co_await std::move(race);
   if (event->is_set()) co_return ok();
-  if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error(Code::cancelled, "the wait was cancelled");
+  if (is_cancelled(cancellation)) co_return wait_cancelled();
   if (outcome.index() == 0) co_return std::get<0>(std::move(outcome));
   if (!std::get<1>(outcome)) co_return std::get<1>(std::move(outcome));
   co_return Error(Code::deadline_exceeded, "the deadline passed while waiting");

@@ -1,4 +1,4 @@
-// The grants this client holds, by block; bounded, given back when cold, recalled or lost.
+// The grants this client holds, by block or segment; bounded, given back when cold, recalled or lost.
 //
 // Threads: any; one mutex, never taken by a read whose file has the grant at hand already.
 // Owns:    a share of each grant. One that was dropped here lives on until its last pin goes.

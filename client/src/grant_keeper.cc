@@ -138,17 +138,19 @@ Result<std::shared_ptr<MappedGrant>> GrantKeeper::map(MappedGrant::Parts parts) 
   return mapped;
 }
 
-bool GrantKeeper::wants_segment(const BlockId& segment) const {
+bool GrantKeeper::begin_asking(const BlockId& segment) {
+  const TimePoint now = clock_.now();
   const auto asked = segments_asked_.find(segment);
-  return (asked == segments_asked_.end() || clock_.now() >= asked->second) && !cache_.find(segment);
+  if ((asked != segments_asked_.end() && now < asked->second) || cache_.find(segment)) return false;
+  if (segments_asked_.size() >= most_segments_asked) {
+    std::erase_if(segments_asked_, [now](const auto& one) { return one.second <= now; });
+  }
+  segments_asked_[segment] = now + ask_within + pause_after_refusal;
+  return true;
 }
 
 Task<> GrantKeeper::obtain_segment(BlockRef block, BlockId segment, Reach worker, Deadline deadline) {
-  if (segments_asked_.size() >= most_segments_asked) {
-    std::erase_if(segments_asked_, [now = clock_.now()](const auto& one) { return one.second <= now; });
-  }
   const Deadline limit = deadline.sooner_of(Deadline::after(clock_, ask_within));
-  segments_asked_[segment] = limit.when() + pause_after_refusal;
   proto::GrantRequest request;
   block_to_wire(block, *request.mutable_block());
   request.set_segment_id(block_ids_to_wire({segment}));

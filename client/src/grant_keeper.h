@@ -64,10 +64,10 @@ class GrantKeeper {
   // lie at chunks, or at the block's end. no_space, not_found: read it in another way.
   Task<InPlace> read_in_place(std::shared_ptr<MappedGrant> grant, BlockRef block, std::uint64_t offset, std::uint64_t length,
                               Deadline deadline);
-  // The segment in which a reply of the worker placed `block`, into the cache of grants; at most one question at a time for
-  // each, and none for a second after a refusal.
+  // The segment in which a reply of the worker placed `block`, into the cache of grants.
   Task<> obtain_segment(BlockRef block, BlockId segment, Reach worker, Deadline deadline);
-  bool wants_segment(const BlockId& segment) const;
+  // Whether to ask for it now: it is not here, nobody asks, and it was not refused just before. Who is told so asks.
+  bool begin_asking(const BlockId& segment);
   // Whether the worker would grant the block: asks for it and gives it back. For those who want to know why not.
   Task<> try_out(BlockRef block, WorkerId worker, Deadline deadline);
   void close() { releaser_->close(); }

@@ -1,4 +1,5 @@
-// One granted block, mapped read-only: readers pin it, verify chunks on first use and copy.
+// One granted block, mapped read-only: readers pin it, verify chunks on first use and copy. Or a segment of packed blocks:
+// there `block` is its id, and what lies where, and its checksums, are PackedPlaces' to know.
 //
 // Of a block in filling only those chunks are read whose checksums the worker named (learn()); the rest may be holes,
 // which show zeros.

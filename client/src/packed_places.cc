@@ -96,21 +96,6 @@ PackedPlaces::Found PackedPlaces::find(const BlockId& block, std::uint64_t offse
   return found;
 }
 
-bool PackedPlaces::knows(const BlockId& block) {
-  Shard& shard = shard_of(block);
-  std::lock_guard lock(shard.mutex);
-  return shard.index.contains(block);
-}
-
-std::size_t PackedPlaces::size() {
-  std::size_t total = 0;
-  for (Shard& shard : shards_) {
-    std::lock_guard lock(shard.mutex);
-    total += shard.order.size();
-  }
-  return total;
-}
-
 void PackedPlaces::forget(Shard& shard, const BlockId& block) {
   const auto known = shard.index.find(block);
   if (known == shard.index.end()) return;

@@ -46,8 +46,6 @@ class PackedPlaces {
   void learn(const BlockId& block, PackedBlock place);
   // The bytes [offset, offset + length) of the block, verified as `verify` says. The caller unpins `segment`.
   Found find(const BlockId& block, std::uint64_t offset, std::uint64_t length, Verify verify);
-  bool knows(const BlockId& block);
-  std::size_t size();
 
  private:
   static constexpr std::size_t shard_count = 16;

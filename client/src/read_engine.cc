@@ -235,7 +235,7 @@ void ReadEngine::learn_place(const BlockRef& block, const proto::PackedPlace& to
   place.length_bytes = block.length_bytes;
   place.chunk_checksums.assign(told.chunk_checksums().begin(), told.chunk_checksums().end());
   parts_.packed.learn(block.id, std::move(place));
-  if (!parts_.keeper.wants_segment(segment)) return;
+  if (!parts_.keeper.begin_asking(segment)) return;
   const Deadline deadline = Deadline::after(parts_.clock, parts_.options.attempt_deadline);
   const Status started = parts_.group.spawn(parts_.keeper.obtain_segment(block, segment, worker, deadline), "obtain_segment");
   if (!started) log_debug("segment_not_asked_for", {{"why", started.error().to_string()}});

@@ -20,11 +20,15 @@ void add_paths(const std::vector<std::string>& paths, std::size_t begin, Request
   }
 }
 
-template <class Request, class Reply>
-Status check_answer(Status answered, const Request& request, const Reply& reply) {
-  if (!answered || (reply.items_size() > 0 && reply.items_size() <= request.paths_size())) return answered;
-  return Error(Code::bad_frame, "the master answered " + std::to_string(reply.items_size()) + " of " +
-                                    std::to_string(request.paths_size()) + " names; check the versions of both processes");
+// An answer names some of the paths, from the front on.
+template <class Reply, class Request>
+Task<Reply> ask_many(std::shared_ptr<MasterLink> master, Method method, Request request, Deadline deadline) {
+  Reply reply;
+  std::string body = request.SerializeAsString();
+  CO_CHECK_OK(co_await master->call(method, std::move(body), &reply, MasterRetry::until_deadline, deadline));
+  if (reply.items_size() > 0 && reply.items_size() <= request.paths_size()) co_return std::move(reply);
+  co_return Error(Code::bad_frame, "the master answered " + std::to_string(reply.items_size()) + " of " +
+                                       std::to_string(request.paths_size()) + " names; check the versions of both processes");
 }
 
 template <class T>
@@ -43,21 +47,18 @@ Task<std::vector<Result<FileStatus>>> Resolver::stat_many(std::vector<std::strin
     const Deadline deadline = Deadline::after(clock_, metadata_deadline_);
     proto::StatManyRequest request;
     add_paths(paths, out.size(), request);
-    proto::StatManyReply reply;
-    std::string body = request.SerializeAsString();
-    Status answered = co_await master_->call(Method::stat_many, std::move(body), &reply, MasterRetry::until_deadline, deadline);
-    if (answered.code() == Code::unsupported) {
+    Result<proto::StatManyReply> reply = co_await ask_many<proto::StatManyReply>(master_, Method::stat_many, std::move(request), deadline);
+    if (reply.code() == Code::unsupported) {
       // A master of before these messages: a round trip each.
       Result<FileStatus> one = co_await stat(paths[out.size()], Revalidate::no, deadline);
       out.push_back(std::move(one));
       continue;
     }
-    answered = check_answer(std::move(answered), request, reply);
-    if (!answered) {
-      fail_the_rest(out, paths.size(), answered.error());
+    if (!reply) {
+      fail_the_rest(out, paths.size(), reply.error());
       break;
     }
-    for (const auto& item : reply.items()) {
+    for (const auto& item : reply->items()) {
       Status fared = outcome_from_wire(item.outcome());
       if (!fared) {
         out.emplace_back(std::move(fared).error());
@@ -81,20 +82,17 @@ Task<std::vector<Result<ResolutionPtr>>> Resolver::resolve_many(std::vector<std:
     proto::ResolveManyRequest request;
     add_paths(paths, out.size(), request);
     request.set_tenant(tenant_);
-    proto::ResolveManyReply reply;
-    std::string body = request.SerializeAsString();
-    Status answered = co_await master_->call(Method::resolve_many, std::move(body), &reply, MasterRetry::until_deadline, deadline);
-    if (answered.code() == Code::unsupported) {
+    Result<proto::ResolveManyReply> reply = co_await ask_many<proto::ResolveManyReply>(master_, Method::resolve_many, std::move(request), deadline);
+    if (reply.code() == Code::unsupported) {
       Result<ResolutionPtr> one = co_await resolve(paths[out.size()], deadline);
       out.push_back(std::move(one));
       continue;
     }
-    answered = check_answer(std::move(answered), request, reply);
-    if (!answered) {
-      fail_the_rest(out, paths.size(), answered.error());
+    if (!reply) {
+      fail_the_rest(out, paths.size(), reply.error());
       break;
     }
-    for (const auto& item : reply.items()) {
+    for (const auto& item : reply->items()) {
       Status fared = outcome_from_wire(item.outcome());
       Result<ResolutionPtr> one = fared ? keep(paths[out.size()], item.file(), asked, generation)
                                         : Result<ResolutionPtr>(std::move(fared).error());
