@@ -10,11 +10,13 @@
 
 #include "common/async.h"
 #include "common/clock.h"
+#include "understore/changes.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +38,9 @@ struct ObjectInfo {
   std::uint32_t link_count = 1;
   std::int64_t mtime_ns = 0;
   std::int64_t ctime_ns = 0;
+  std::int64_t atime_ns = 0;        // 0: the store has none; then it is the mtime
+  std::uint32_t special = 0;        // FileType::other: its S_IFMT bits, 0 when not known
+  std::uint64_t device = 0;         // of a character or block device
   // Identity of the content, opaque and printable: local "l1-<inode>-<ctime ns>-<length>" (hex).
   // For a directory: changes when entries come or go, "" when the store can not tell.
   std::string version;
@@ -47,6 +52,7 @@ struct StoreCapabilities {
   bool has_directories = true;      // false: directories are implied by keys
   bool has_posix_attributes = true;
   bool directory_version_tracks_entries = false;  // an unchanged directory version proves an unchanged set of names
+  bool changes = false;          // change(), open_for_writing() and xattrs work, with POSIX's meaning
   bool listing_resumes = false;  // a Listing::next() that failed may be asked again, and goes on where it was
   std::uint64_t preferred_read_bytes = 0;  // one read of so many costs less than several smaller; 0: all the same
 };
@@ -55,6 +61,24 @@ struct ReadOptions {
   // Tells that bytes [0, have) of `into` are there and are of the version that was asked for: whoever is told may use
   // them although the read may fail later. Called from any thread, with growing `have`, never after the task ended.
   std::function<void(std::uint64_t have)> progress;
+};
+
+// What a change did: the state of each path that it touched (the object, its old name, the directories above), in no
+// order. A version here may be one that no later stat repeats, since nobody waited for it to settle.
+struct Touched {
+  std::string path;
+  std::optional<ObjectInfo> now;  // nothing: there is nothing of that name
+};
+struct ChangeResult {
+  std::string version_before;  // of the object (Rename: of the one that moved) just before; "" when it was made
+  std::vector<Touched> touched;
+};
+
+// A file of a store that is a file of this machine's kernel, open in place.
+struct StoreFile {
+  UniqueFd fd;  // its reads and writes are the store's
+  ObjectInfo info;
+  bool created = false;
 };
 
 // A listing in progress. Entries come in the store's order, each once, without "." and "..".
@@ -96,6 +120,15 @@ class UnderStore {
   virtual Task<> remove(std::string path, Deadline deadline) = 0;
   virtual Task<> rename(std::string from, std::string to, Deadline deadline) = 0;
   virtual Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) = 0;
+
+  // The writing side of POSIX, in the name of `caller` (capabilities().changes). An error carries the errno that the
+  // system call had (Error::error_number). A change is visible to all when the task ended; it is on stable storage as a
+  // local file system promises it: after SyncDirectory, or fsync of the file.
+  virtual Task<ChangeResult> change(Change change, Caller caller, Deadline deadline);
+  virtual Task<StoreFile> open_for_writing(OpenForWriting open, Caller caller, Deadline deadline);
+  // An extended attribute; not_found with ENODATA when there is none of that name.
+  virtual Task<std::string> xattr(std::string path, std::string name, Caller caller, Deadline deadline);
+  virtual Task<std::vector<std::string>> xattr_names(std::string path, Caller caller, Deadline deadline);
 };
 
 }  // namespace hearth

@@ -35,6 +35,12 @@ class Error {
     return std::move(*this);
   }
   std::uint32_t retry_after_ms() const { return retry_after_ms_; }
+  // The errno of the system call that failed, where it says more than its code: EPERM and EACCES are one code.
+  Error with_error_number(int error_number) && {
+    error_number_ = error_number;
+    return std::move(*this);
+  }
+  int error_number() const { return error_number_ != 0 ? error_number_ : info(code_).error_number; }
   // The other process said so itself: it is there, and answers.
   Error as_answer() && {
     is_answer_ = true;
@@ -48,6 +54,7 @@ class Error {
   Code code_ = Code::internal;
   bool is_answer_ = false;
   std::uint32_t retry_after_ms_ = 0;
+  int error_number_ = 0;
   std::string message_ = "result was never set";
 };
 

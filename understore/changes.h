@@ -1,0 +1,100 @@
+// Changes of a store's tree as POSIX knows them, and in whose name they are made.
+//
+// Paths follow the rules of under_store.h: relative to the attachment's root, raw bytes; "" is the root itself.
+#pragma once
+
+#include "common/fd.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace hearth {
+
+// Who asks. The store grants exactly what it would grant this user: the process that asks it must be root for that, or
+// this very user.
+struct Caller {
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::vector<std::uint32_t> groups;  // supplementary
+  std::uint32_t umask = 0;            // of new files and directories, where no default ACL stands above it
+};
+
+struct MakeDirectory {
+  std::string path;
+  std::uint32_t mode = 0;
+};
+// A regular file (empty), FIFO, socket or device.
+struct MakeNode {
+  std::string path;
+  std::uint32_t mode = 0;  // with its S_IFMT bits
+  std::uint64_t device = 0;
+};
+struct MakeSymlink {
+  std::string path;
+  std::string target;
+};
+// Another name for an existing file.
+struct MakeLink {
+  std::string path;
+  std::string existing;
+};
+struct RemoveFile {
+  std::string path;
+};
+struct RemoveDirectory {
+  std::string path;
+};
+struct Rename {
+  enum class Target : std::uint8_t { replace, must_be_absent, exchange };
+  std::string from;
+  std::string to;
+  Target target = Target::replace;
+};
+struct SetAttributes {
+  // Nanoseconds since the epoch, or the store's present time.
+  struct Time {
+    bool now = false;
+    std::int64_t ns = 0;
+  };
+  std::string path;  // a symlink is not followed
+  std::optional<std::uint32_t> mode;
+  std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
+  std::optional<Time> atime;
+  std::optional<Time> mtime;
+};
+struct SetXattr {
+  enum class Presence : std::uint8_t { any, must_be_absent, must_be_present };
+  std::string path;
+  std::string name;   // with its namespace: "user.x"
+  std::string value;
+  Presence presence = Presence::any;
+};
+struct RemoveXattr {
+  std::string path;
+  std::string name;
+};
+// Puts the names of a directory on stable storage.
+struct SyncDirectory {
+  std::string path;
+};
+
+using Change = std::variant<MakeDirectory, MakeNode, MakeSymlink, MakeLink, RemoveFile, RemoveDirectory, Rename,
+                            SetAttributes, SetXattr, RemoveXattr, SyncDirectory>;
+
+struct ObjectInfo;
+
+// How a file is to be opened for reading and writing in place.
+struct OpenForWriting {
+  std::string path;
+  bool read_only = false;   // the descriptor may not write: for a file that changes while it is read
+  bool create = false;
+  bool exclusive = false;   // with create: already_exists when something is there
+  bool truncate = false;
+  std::uint32_t mode = 0;   // of a created file
+};
+
+}  // namespace hearth
