@@ -60,6 +60,8 @@ void MasterService::serve(RpcServer& server) {
   add(server, Method::deregister_worker, &MasterService::deregister_worker);
   add(server, Method::stat_many, &MasterService::stat_many);
   add(server, Method::resolve_many, &MasterService::resolve_many);
+  add(server, Method::change, &MasterService::change);
+  add(server, Method::xattr, &MasterService::xattr);
 }
 
 MasterService::Answer MasterService::timed(Call call, Operation operation) {

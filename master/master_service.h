@@ -83,6 +83,9 @@ class MasterService {
   Task<> run_lanes(std::shared_ptr<Many> many);
   Task<> run_lane(std::shared_ptr<Many> many);
   Task<> answer_many(std::shared_ptr<Many> many);  // on the namespace executor
+  // handlers_changes.cc
+  Answer change(Call call);
+  Answer xattr(Call call);
   // handlers_policy.cc
   Answer policy_get(Call call);
   Answer policy_list(Call call);

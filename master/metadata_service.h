@@ -51,6 +51,7 @@ struct FileView {
   AttachmentId attachment;
   enum class Source : std::uint8_t { current, stale } source = Source::current;
   Duration ttl{};  // how much longer it is current
+  AttachmentSettings::Writing writing = AttachmentSettings::Writing::refused;
 };
 
 struct ListView {
@@ -67,6 +68,12 @@ struct ResolvedView {
 
   // With the blocks of the file's version; `store_path` is its path in the attachment's store.
   static ResolvedView of(const AttachmentRow& row, const std::string& store_path, FileView file);
+};
+
+// What a change did.
+struct ChangedView {
+  std::string version_before;    // of the object; "" when it was made
+  std::optional<FileView> file;  // of the object afterwards (of a rename, under its new name); nothing when it is gone
 };
 
 struct AttachmentsView {
@@ -101,6 +108,16 @@ class MetadataService {
   Task<ListView> list(NamespacePath path, std::string after, std::size_t limit, Deadline deadline);
   // is_directory, unsupported unless it is a regular file.
   Task<ResolvedView> resolve(NamespacePath path, Freshness freshness, Deadline deadline);
+  // ops/change.cc. Makes the change in the under-store, in the name of `caller`, and records what it did before it ends: who
+  // asks afterwards sees it. read_only (the attachment, or its store); what the store's system call said, with its errno;
+  // busy (a mount point of an attachment); unsupported with EXDEV (names of two attachments).
+  Task<ChangedView> change(Change change, Caller caller, Deadline deadline);
+  // The value of an extended attribute, asked of the store; not_found with ENODATA. Without a name: the names of all.
+  struct Xattrs {
+    std::string value;
+    std::vector<std::string> names;
+  };
+  Task<Xattrs> xattrs(NamespacePath path, std::string name, Caller caller, Deadline deadline);
   // Durable when it ends. Verifies that the store's root is a directory that can be listed.
   Task<AttachmentRow> attach(NamespacePath path, std::string uri, AttachmentSettings settings, Deadline deadline);
   Task<> detach(NamespacePath path, Deadline deadline);
@@ -169,6 +186,15 @@ class MetadataService {
   Result<Inode> record_answer(AttachmentId attachment, const std::string& store_path, Result<ObjectInfo> answer,
                               Moment asked);
   Result<std::optional<InodeId>> parent_of(const AttachmentRow& row, const std::vector<std::string>& components);
+
+  // ops/change.cc
+  struct Place {
+    AttachmentRow attachment;
+    NamespacePath path;
+    std::string store_path;
+  };
+  Result<Place> place_to_change(const std::string& path) const;
+  Result<std::optional<FileView>> record_touched(const Place& object, const std::vector<Touched>& touched);
 
   // ops/events.cc
   Task<> revalidate(NamespacePath path, StoreEvent event);

@@ -7,6 +7,7 @@ namespace hearth::master {
 namespace {
 
 constexpr char record_format = 1;
+constexpr char inode_format = 2;       // 1 had no access time and no kind of special file
 constexpr char attachment_format = 2;  // 1 had no store options
 constexpr std::size_t max_store_options = 64;
 
@@ -112,7 +113,7 @@ class Reader {
 }  // namespace
 
 std::string encode(const Inode& inode) {
-  Writer out;
+  Writer out(inode_format);
   out.number(static_cast<std::uint64_t>(inode.type));
   out.number(inode.length_bytes);
   out.number(inode.mode);
@@ -130,11 +131,16 @@ std::string encode(const Inode& inode) {
     out.bytes(inode.load.version);
     out.number(inode.load.entries);
   }
+  out.signed_number(inode.atime_ns);
+  if (inode.type == FileType::other) {
+    out.number(inode.special);
+    out.number(inode.device);
+  }
   return out.take();
 }
 
 Result<Inode> decode_inode(InodeId id, std::string_view record) {
-  Reader in(record);
+  Reader in(record, inode_format);
   Inode inode;
   inode.id = id;
   inode.type = in.choice(FileType::other);
@@ -153,6 +159,13 @@ Result<Inode> decode_inode(InodeId id, std::string_view record) {
     inode.load.at = in.moment();
     inode.load.version = in.bytes();
     inode.load.entries = in.number();
+  }
+  if (in.format() > 1) {
+    inode.atime_ns = in.signed_number();
+    if (inode.type == FileType::other) {
+      inode.special = in.small_number();
+      inode.device = in.number();
+    }
   }
   CHECK_OK(in.finish("inode " + std::to_string(id.value)));
   return inode;
@@ -283,6 +296,9 @@ Inode inode_from_object(const ObjectInfo& object, Moment checked) {
   inode.link_count = object.link_count;
   inode.mtime_ns = object.mtime_ns;
   inode.ctime_ns = object.ctime_ns;
+  inode.atime_ns = object.atime_ns;
+  inode.special = object.special;
+  inode.device = object.device;
   inode.version = object.version;
   inode.symlink_target = object.symlink_target;
   inode.checked = checked;
@@ -292,7 +308,7 @@ Inode inode_from_object(const ObjectInfo& object, Moment checked) {
 bool same_attributes(const Inode& a, const Inode& b) {
   return a.type == b.type && a.length_bytes == b.length_bytes && a.mode == b.mode && a.uid == b.uid &&
          a.gid == b.gid && a.link_count == b.link_count && a.mtime_ns == b.mtime_ns && a.ctime_ns == b.ctime_ns &&
-         a.version == b.version && a.symlink_target == b.symlink_target;
+         a.atime_ns == b.atime_ns && a.special == b.special && a.device == b.device && a.version == b.version && a.symlink_target == b.symlink_target;
 }
 
 }  // namespace hearth::master

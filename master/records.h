@@ -20,7 +20,7 @@
 namespace hearth::master {
 
 // The layout of keys and records as a whole. Another number in the store: the master refuses to open it.
-inline constexpr std::uint64_t metadata_schema_version = 2;
+inline constexpr std::uint64_t metadata_schema_version = 3;
 // The oldest that is still read; opening such a store raises it to the current one.
 inline constexpr std::uint64_t oldest_schema_version = 1;
 
@@ -51,6 +51,9 @@ struct Inode {
   std::uint32_t link_count = 1;
   std::int64_t mtime_ns = 0;
   std::int64_t ctime_ns = 0;
+  std::int64_t atime_ns = 0;   // 0: the store has none
+  std::uint32_t special = 0;   // FileType::other: S_IFMT bits, 0 when not known
+  std::uint64_t device = 0;
   std::string version;
   std::string symlink_target;
   Moment checked;      // the under-store was asked then, and this is what it said

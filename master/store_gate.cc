@@ -98,6 +98,18 @@ class GatedStore final : public UnderStore {
     CO_TRY(turn, co_await StoreGate::enter(gate_, deadline));
     co_return co_await store_->make_directory(std::move(path), mode, deadline);
   }
+  Task<ChangeResult> change(Change change, Caller caller, Deadline deadline) override {
+    CO_TRY(turn, co_await StoreGate::enter(gate_, deadline));
+    co_return co_await store_->change(std::move(change), std::move(caller), deadline);
+  }
+  Task<std::string> xattr(std::string path, std::string name, Caller caller, Deadline deadline) override {
+    CO_TRY(turn, co_await StoreGate::enter(gate_, deadline));
+    co_return co_await store_->xattr(std::move(path), std::move(name), std::move(caller), deadline);
+  }
+  Task<std::vector<std::string>> xattr_names(std::string path, Caller caller, Deadline deadline) override {
+    CO_TRY(turn, co_await StoreGate::enter(gate_, deadline));
+    co_return co_await store_->xattr_names(std::move(path), std::move(caller), deadline);
+  }
 
  private:
   const std::shared_ptr<UnderStore> store_;

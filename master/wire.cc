@@ -72,6 +72,10 @@ void to_wire(const FileView& file, proto::FileInfo& out) {
   out.set_link_count(inode.link_count);
   out.set_mtime_ns(inode.mtime_ns);
   out.set_ctime_ns(inode.ctime_ns);
+  out.set_atime_ns(inode.atime_ns);
+  out.set_special(inode.special);
+  out.set_device(inode.device);
+  out.set_writable(file.writing == AttachmentSettings::Writing::allowed);
   out.set_version(inode.version);
   out.set_symlink_target(inode.symlink_target);
   out.set_attachment(file.attachment.value);

@@ -10,7 +10,9 @@
 
 #include "common/async.h"
 #include "common/clock.h"
-#include "understore/changes.h"
+#include "common/fd.h"
+
+#include <hearth/changes.h>
 
 #include <cstddef>
 #include <cstdint>

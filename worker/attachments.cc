@@ -70,6 +70,17 @@ std::optional<BlockRef> WorkerAttachments::block_at(const BlockRef& block, std::
   return other;
 }
 
+std::optional<WorkerAttachments::Place> WorkerAttachments::place_of(const std::string& path) const {
+  std::optional<Place> best;
+  for (const auto& [id, entry] : entries_) {
+    const std::string root = entry->what.path == "/" ? std::string() : entry->what.path;
+    const bool inside = path.starts_with(root) && (path.size() == root.size() || path[root.size()] == '/');
+    if (!inside || (best && best->attachment.path.size() > entry->what.path.size())) continue;
+    best = Place{.attachment = entry->what, .store_path = path.size() == root.size() ? std::string() : path.substr(root.size() + 1)};
+  }
+  return best;
+}
+
 bool WorkerAttachments::places_at_reader(AttachmentId id) const {
   const auto found = entries_.find(id);
   return found != entries_.end() && found->second->what.placement == AttachedStore::Placement::at_reader;

@@ -44,6 +44,7 @@ struct AttachedStore {
   std::uint32_t page_size_bytes = default_page_size_bytes;
   enum class Placement : std::uint8_t { at_reader, by_hash } placement = Placement::at_reader;
   StoreOptions options;
+  enum class Writing : std::uint8_t { refused, allowed } writing = Writing::refused;
   bool operator==(const AttachedStore&) const = default;
 };
 
@@ -65,6 +66,12 @@ class WorkerAttachments {
   Status check(const BlockRef& block) const;
   // The absolute path of the block's file in the namespace; "" for an attachment that is not known.
   std::string path_of(const BlockRef& block) const;
+  // The attachment that an absolute path of the namespace lies in, and the path in its store; nothing where there is none.
+  struct Place {
+    AttachedStore attachment;
+    std::string store_path;
+  };
+  std::optional<Place> place_of(const std::string& path) const;
   // The block of the same file that holds the byte at `offset`; nothing where `block` is not this attachment's, or its file
   // ends before.
   std::optional<BlockRef> block_at(const BlockRef& block, std::uint64_t offset) const;

@@ -27,6 +27,7 @@ std::vector<AttachedStore> attachments_of(const google::protobuf::RepeatedPtrFie
     if (options.page_size_bytes() != 0) attached.page_size_bytes = options.page_size_bytes();
     const bool by_hash = options.placement() == proto::AttachmentOptions::HASH;
     attached.placement = by_hash ? AttachedStore::Placement::by_hash : AttachedStore::Placement::at_reader;
+    attached.writing = options.read_only() ? AttachedStore::Writing::refused : AttachedStore::Writing::allowed;
     for (const auto& [name, value] : options.store_options()) attached.options[name] = value;
     attachments.push_back(std::move(attached));
   }

@@ -9,6 +9,7 @@
 #include "worker/prefetch.h"
 #include "worker/read_handler.h"
 #include "worker/read_many_handler.h"
+#include "worker/store_files.h"
 #include "worker/service.h"
 #include "worker/wire.h"
 
@@ -105,6 +106,7 @@ Status Shard::make_parts() {
   grants_ = std::make_unique<GrantHandler>(*service_, *server_);
   reads_ = std::make_unique<ReadHandler>(*service_, *grants_);
   batches_ = std::make_unique<ReadManyHandler>(*service_, executor_);
+  store_files_ = std::make_unique<StoreFiles>(*service_);
   block_calls_ = std::make_unique<BlockHandlers>(*service_);
   observe_calls_ = std::make_unique<ObserveHandlers>(*service_);
   return ok();
@@ -119,6 +121,7 @@ void Shard::serve_calls() {
   on(Method::read_many, [this](Call call) { return batches_->read_many(std::move(call)); });
   on(Method::grant, [this](Call call) { return grants_->grant(std::move(call)); });
   on(Method::release, [this](Call call) { return grants_->release(std::move(call)); });
+  on(Method::open_store_file, [this](Call call) { return store_files_->open(std::move(call)); });
   on(Method::load, [this](Call call) { return block_calls_->load(std::move(call)); });
   on(Method::free_blocks, [this](Call call) { return block_calls_->free_blocks(std::move(call)); });
   on(Method::report_corrupt, [this](Call call) { return block_calls_->report_corrupt(std::move(call)); });

@@ -39,6 +39,7 @@ class ObserveHandlers;
 class Prefetcher;
 class ReadHandler;
 class ReadManyHandler;
+class StoreFiles;
 struct Service;
 
 struct ShardContext {
@@ -122,6 +123,7 @@ class Shard {
   std::unique_ptr<GrantHandler> grants_;
   std::unique_ptr<ReadHandler> reads_;
   std::unique_ptr<ReadManyHandler> batches_;
+  std::unique_ptr<StoreFiles> store_files_;
   std::unique_ptr<BlockHandlers> block_calls_;
   std::unique_ptr<ObserveHandlers> observe_calls_;
   std::unique_ptr<RpcServer> server_;

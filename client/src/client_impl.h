@@ -21,6 +21,7 @@
 #include "client/src/store_reader.h"
 #include "common/async.h"
 #include "common/clock.h"
+#include "common/fd.h"
 #include "common/fork.h"
 #include "common/io_thread.h"
 #include "common/net/rpc.h"
@@ -66,6 +67,20 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   bool on_io_thread() const;
   void post(std::function<void()> work);
 
+  // change_calls.cc
+  struct InPlace {
+    UniqueFd fd;
+    std::string version;
+    bool is_new = false;
+  };
+  struct Xattrs {
+    std::string value;
+    std::vector<std::string> names;
+  };
+  Task<Changed> change(Change change, Caller caller);
+  Task<InPlace> open_in_place(OpenForWriting how, Caller caller);
+  Task<Xattrs> xattrs(std::string path, std::string name, Caller caller);  // without a name: the names
+
   Task<> obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block, client::GrantOf what);
   Task<> fill(std::shared_ptr<FileImpl> file, std::uint64_t offset, std::uint64_t length);
   Task<> read(std::shared_ptr<FileImpl> file, std::span<std::byte> into, std::uint64_t offset);
@@ -102,6 +117,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Task<std::vector<WorkerTrace>> stop_trace();
 
  private:
+  void forget_changed(const Change& change, const Changed& done);
   Task<std::vector<WorkerStatus>> live_workers();
   Task<RpcReply> ask_worker(WorkerStatus worker, Method method, std::string body, google::protobuf::MessageLite* reply,
                             std::span<std::byte> into);

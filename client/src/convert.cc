@@ -38,6 +38,7 @@ AttachmentOptions to_options(const proto::AttachmentOptions& options) {
   out.serve_stale = static_cast<AttachmentOptions::ServeStale>(options.serve_stale());
   out.placement = options.placement() == proto::AttachmentOptions::HASH ? AttachmentOptions::Placement::hash
                                                                         : AttachmentOptions::Placement::local_first;
+  out.read_only = options.read_only();
   for (const auto& [name, value] : options.store_options()) out.store_options[name] = value;
   return out;
 }
@@ -55,6 +56,10 @@ FileStatus to_status(const proto::FileInfo& info) {
   out.link_count = info.link_count();
   out.mtime_ns = info.mtime_ns();
   out.ctime_ns = info.ctime_ns();
+  out.atime_ns = info.atime_ns();
+  out.special = info.special();
+  out.device = info.device();
+  out.writable = info.writable();
   out.version = info.version();
   out.symlink_target = info.symlink_target();
   out.attachment = info.attachment();
@@ -124,6 +129,7 @@ void to_proto(const AttachmentOptions& options, proto::AttachmentOptions& out) {
   out.set_metadata_ttl_ms(static_cast<std::uint64_t>(options.metadata_ttl.count()));
   out.set_block_size_bytes(options.block_size_bytes);
   out.set_page_size_bytes(options.page_size_bytes);
+  out.set_read_only(options.read_only);
   out.set_serve_stale(static_cast<proto::AttachmentOptions::ServeStale>(options.serve_stale));
   out.set_placement(options.placement == AttachmentOptions::Placement::hash ? proto::AttachmentOptions::HASH
                                                                            : proto::AttachmentOptions::LOCAL_FIRST);

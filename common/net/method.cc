@@ -45,6 +45,9 @@ constexpr MethodName method_names[] = {
     {Method::stat_many, "stat_many"},
     {Method::resolve_many, "resolve_many"},
     {Method::read_many, "read_many"},
+    {Method::change, "change"},
+    {Method::xattr, "xattr"},
+    {Method::open_store_file, "open_store_file"},
 };
 
 }  // namespace

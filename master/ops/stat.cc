@@ -31,6 +31,7 @@ FileView MetadataService::view(const Reader& reader, const NamespacePath& path, 
   out.reported_id = path.is_root() ? root_inode : inode.id;
   out.inode = std::move(inode);
   out.attachment = reader.attachment.id;
+  out.writing = reader.attachment.settings.writing;
   if (checked.run == namespace_->run()) {
     const Duration ttl = reader.attachment.settings.metadata_ttl;
     const TimePoint until = TimePoint(Duration(checked.ns)) + ttl;

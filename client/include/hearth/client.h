@@ -18,16 +18,19 @@
 #endif
 
 #include <hearth/call_options.h>
+#include <hearth/changes.h>
 #include <hearth/cluster.h>
 #include <hearth/observe.h>
 #include <hearth/result.h>
 #include <hearth/version.h>
+#include <hearth/writable_file.h>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,9 +57,13 @@ struct FileStatus {
   std::uint32_t link_count = 1;
   std::int64_t mtime_ns = 0;
   std::int64_t ctime_ns = 0;
+  std::int64_t atime_ns = 0;   // 0: not known; then it is the mtime
+  std::uint32_t special = 0;   // EntryType::other: its S_IFMT bits, 0 when not known
+  std::uint64_t device = 0;    // of a character or block device
   std::string version;         // equal versions have equal content
   std::string symlink_target;
   std::uint32_t attachment = 0;
+  bool writable = false;       // its attachment takes changes
   bool served_stale = false;   // the under-store could not be asked
   std::chrono::milliseconds ttl{0};  // how long this may be answered from a cache
 };
@@ -117,6 +124,12 @@ struct ClientOptions {
   // At most so many to each worker of another host: one for small calls, the others for large reads, opened as needed.
   std::uint32_t connections_per_worker = 2;
   std::string tenant;  // on whose behalf it reads, for rules and quotas of the policy; declared, not proven. At most 64 bytes
+};
+
+// What a change did.
+struct Changed {
+  std::optional<FileStatus> status;  // of the object afterwards (Rename: under its new name); nothing when it is gone
+  std::string version_before;        // of the object; "" when it was made
 };
 
 class ClientImpl;
@@ -204,6 +217,18 @@ class HEARTH_API Client {
   Result<std::string> read_file(std::string_view path, std::uint64_t max_bytes = 64ULL << 20) const;
   void async_open(std::string path, std::function<void(Result<File>)> done) const;
   void async_stat(std::string path, std::function<void(Result<FileStatus>)> done) const;
+
+  // Makes one change of the tree in the name of `caller`, who needs the rights that the under-store asks for: this
+  // process must be root to speak for another user. It is done in the under-store, and every later call of this client
+  // sees it; other clients do within `ttl`. An error carries the errno of the system call (Error::error_number). What
+  // ended without an answer (unavailable, deadline_exceeded) may have been done.
+  Result<Changed> change(const Change& change, const Caller& caller) const;
+  // Opens a file of a local under-store in place (see WritableFile). unsupported: no worker of this host, or not a local
+  // under-store.
+  Result<WritableFile> open_for_writing(const OpenForWriting& how, const Caller& caller) const;
+  // The value of an extended attribute; not_found with ENODATA. Asked anew each time.
+  Result<std::string> xattr(std::string_view path, std::string_view name, const Caller& caller) const;
+  Result<std::vector<std::string>> xattr_names(std::string_view path, const Caller& caller) const;
 
   Result<std::vector<BlockPlacement>> locations(std::string_view path) const;
   Result<std::vector<WorkerStatus>> workers() const;

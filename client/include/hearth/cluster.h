@@ -20,6 +20,7 @@ struct AttachmentOptions {
   ServeStale serve_stale = ServeStale::always;
   enum class Placement : std::uint8_t { local_first, hash };
   Placement placement = Placement::local_first;
+  bool read_only = false;  // nobody changes files there through Hearth
   std::map<std::string, std::string> store_options;  // of the under-store ("endpoint", "region"); never secrets
 };
 

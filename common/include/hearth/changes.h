@@ -1,9 +1,8 @@
-// Changes of a store's tree as POSIX knows them, and in whose name they are made.
+// Changes of a tree of files as POSIX knows them, and in whose name they are made.
 //
-// Paths follow the rules of under_store.h: relative to the attachment's root, raw bytes; "" is the root itself.
+// Paths are raw bytes: absolute in the namespace for a Client ("/a/b"); for an under-store relative to the attachment's
+// root, which is "".
 #pragma once
-
-#include "common/fd.h"
 
 #include <cstdint>
 #include <optional>
@@ -82,10 +81,13 @@ struct SyncDirectory {
   std::string path;
 };
 
-using Change = std::variant<MakeDirectory, MakeNode, MakeSymlink, MakeLink, RemoveFile, RemoveDirectory, Rename,
-                            SetAttributes, SetXattr, RemoveXattr, SyncDirectory>;
+// Nothing changes: somebody wrote through a descriptor, and what is known of the file is to be looked at again.
+struct LookAgain {
+  std::string path;
+};
 
-struct ObjectInfo;
+using Change = std::variant<MakeDirectory, MakeNode, MakeSymlink, MakeLink, RemoveFile, RemoveDirectory, Rename,
+                            SetAttributes, SetXattr, RemoveXattr, SyncDirectory, LookAgain>;
 
 // How a file is to be opened for reading and writing in place.
 struct OpenForWriting {

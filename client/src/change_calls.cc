@@ -1,0 +1,224 @@
+// Changes of the tree, and files opened in place.
+#include "client/src/client_impl.h"
+
+#include "client/src/convert.h"
+#include "common/change_wire.h"
+#include "common/outcome_wire.h"
+#include "proto/hearth.pb.h"
+
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace hearth {
+namespace {
+
+using client::MasterRetry;
+
+Error failed(const std::string& path, const char* call) {
+  const int number = errno;
+  return Error(code_from_errno(number), path + ": " + call + ": " + std::strerror(number)).with_error_number(number);
+}
+
+Status check_paths(const Change& change) {
+  CHECK_OK(client::check_path(path_of(change)));
+  if (const std::string* other = other_path_of(change)) CHECK_OK(client::check_path(*other));
+  return ok();
+}
+
+}  // namespace
+
+struct WritableFile::Impl {
+  std::shared_ptr<ClientImpl> client;
+  std::string path;
+  UniqueFd fd;
+  std::string version;
+  bool is_new = false;
+};
+
+// What is cached under each name that the change has to do with is wrong now; under a directory that moved, everything.
+void ClientImpl::forget_changed(const Change& change, const Changed& done) {
+  client::Resolver& known = parts_->resolver;
+  const bool directory_moved = std::holds_alternative<Rename>(change) && (!done.status || done.status->type == EntryType::directory);
+  if (directory_moved) return known.forget({});
+  for (const std::string* path : {&path_of(change), other_path_of(change)}) {
+    if (path == nullptr) continue;
+    known.forget(*path);
+    known.forget(client::parent_of(*path));
+  }
+}
+
+Task<Changed> ClientImpl::change(Change change, Caller caller) {
+  proto::ChangeRequest request;
+  change_to_wire(change, request);
+  caller_to_wire(caller, *request.mutable_caller());
+  proto::ChangeReply reply;
+  std::string body = request.SerializeAsString();
+  Status asked = co_await parts_->master->call(Method::change, std::move(body), &reply, MasterRetry::once, metadata_deadline());
+  Changed done;
+  if (asked && reply.has_info()) done.status = client::to_status(reply.info());
+  forget_changed(change, done);  // also after a failure: it may have been done
+  if (!asked) co_return std::move(asked).error();
+  Status outcome = outcome_from_wire(reply.refused());
+  if (!outcome) co_return std::move(outcome).error();
+  done.version_before = reply.version_before();
+  co_return done;
+}
+
+Task<ClientImpl::InPlace> ClientImpl::open_in_place(OpenForWriting how, Caller caller) {
+  const Deadline deadline = metadata_deadline();
+  CO_CHECK_OK(co_await parts_->peers.refresh(client::Freshness::whatever_is_known, deadline));
+  const std::optional<client::Reach> worker = parts_->peers.local_worker();
+  if (!worker) {
+    co_return Error(Code::unsupported, how.path + " can only be written where a worker runs on the same host; start hearth-worker here");
+  }
+  proto::OpenStoreFileRequest request;
+  request.set_path(how.path);
+  caller_to_wire(caller, *request.mutable_caller());
+  request.set_read_only(how.read_only);
+  request.set_create(how.create);
+  request.set_exclusive(how.exclusive);
+  request.set_truncate(how.truncate);
+  request.set_mode(how.mode);
+  RpcCall call;
+  call.method = Method::open_store_file;
+  call.body = request.SerializeAsString();
+  proto::OpenStoreFileReply reply;
+  Result<RpcReply> answer = co_await client::call_and_decode(worker->channel, std::move(call), &reply, deadline);
+  if (how.create || how.truncate) {
+    parts_->resolver.forget(how.path);
+    parts_->resolver.forget(client::parent_of(how.path));
+  }
+  if (!answer) co_return std::move(answer).error();
+  Status outcome = outcome_from_wire(reply.refused());
+  if (!outcome) co_return std::move(outcome).error();
+  if (answer->fds.size() != 1) co_return Error(Code::bad_frame, "the worker opened " + how.path + " but sent no descriptor");
+  InPlace opened;
+  opened.fd = std::move(answer->fds.front());
+  opened.version = reply.version();
+  opened.is_new = reply.created();
+  co_return opened;
+}
+
+Task<ClientImpl::Xattrs> ClientImpl::xattrs(std::string path, std::string name, Caller caller) {
+  proto::XattrRequest request;
+  request.set_path(path);
+  request.set_name(name);
+  caller_to_wire(caller, *request.mutable_caller());
+  proto::XattrReply reply;
+  std::string body = request.SerializeAsString();
+  CO_CHECK_OK(co_await parts_->master->call(Method::xattr, std::move(body), &reply, MasterRetry::until_deadline, metadata_deadline()));
+  Status outcome = outcome_from_wire(reply.refused());
+  if (!outcome) co_return std::move(outcome).error();
+  Xattrs out;
+  out.value = reply.value();
+  out.names.assign(reply.names().begin(), reply.names().end());
+  co_return out;
+}
+
+// ---- Client
+
+Result<Changed> Client::change(const Change& change, const Caller& caller) const {
+  CHECK_OK(check_paths(change));
+  return impl_->wait(impl_->change(change, caller));
+}
+
+Result<WritableFile> Client::open_for_writing(const OpenForWriting& how, const Caller& caller) const {
+  CHECK_OK(client::check_path(how.path));
+  TRY(opened, impl_->wait(impl_->open_in_place(how, caller)));
+  auto file = std::make_shared<WritableFile::Impl>();
+  file->client = impl_;
+  file->path = how.path;
+  file->fd = std::move(opened.fd);
+  file->version = std::move(opened.version);
+  file->is_new = opened.is_new;
+  return WritableFile(std::move(file));
+}
+
+Result<std::string> Client::xattr(std::string_view path, std::string_view name, const Caller& caller) const {
+  CHECK_OK(client::check_path(path));
+  if (name.empty()) return Error(Code::invalid_argument, "an extended attribute has a name");
+  TRY(found, impl_->wait(impl_->xattrs(std::string(path), std::string(name), caller)));
+  return std::move(found.value);
+}
+
+Result<std::vector<std::string>> Client::xattr_names(std::string_view path, const Caller& caller) const {
+  CHECK_OK(client::check_path(path));
+  TRY(found, impl_->wait(impl_->xattrs(std::string(path), std::string(), caller)));
+  return std::move(found.names);
+}
+
+// ---- WritableFile
+
+int WritableFile::fd() const { return impl_ ? impl_->fd.get() : -1; }
+
+bool WritableFile::is_new() const { return impl_ && impl_->is_new; }
+
+const std::string& WritableFile::version() const {
+  static const std::string none;
+  return impl_ ? impl_->version : none;
+}
+
+Result<std::size_t> WritableFile::pread(std::span<std::byte> into, std::uint64_t offset) const {
+  std::size_t done = 0;
+  while (done < into.size()) {
+    const ssize_t count = ::pread(fd(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "read");
+    if (count == 0) break;
+    done += static_cast<std::size_t>(count);
+  }
+  return done;
+}
+
+Status WritableFile::pwrite(std::span<const std::byte> bytes, std::uint64_t offset) const {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count = ::pwrite(fd(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "write");
+    done += static_cast<std::size_t>(count);
+  }
+  return ok();
+}
+
+Status WritableFile::append(std::span<const std::byte> bytes) const {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const iovec part{const_cast<std::byte*>(bytes.data() + done), bytes.size() - done};
+    const ssize_t count = ::pwritev2(fd(), &part, 1, 0, RWF_APPEND);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "append");
+    done += static_cast<std::size_t>(count);
+  }
+  return ok();
+}
+
+Status WritableFile::truncate(std::uint64_t length_bytes) const {
+  if (::ftruncate(fd(), static_cast<off_t>(length_bytes)) == 0) return ok();
+  return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "truncate");
+}
+
+Status WritableFile::sync() const {
+  if (::fsync(fd()) == 0) return ok();
+  return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "sync");
+}
+
+Result<FileStatus> WritableFile::close() {
+  if (!impl_) return Error(Code::invalid_argument, "this file was never opened, or is closed already");
+  const std::shared_ptr<Impl> last = std::exchange(impl_, nullptr);
+  if (::close(last->fd.release()) != 0 && errno != EINTR) return failed(last->path, "close");
+  TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path}, Caller())));
+  if (!changed.status) return Error(Code::not_found, last->path + " was removed meanwhile");
+  return std::move(*changed.status);
+}
+
+int WritableFile::release() {
+  if (!impl_) return -1;
+  return std::exchange(impl_, nullptr)->fd.release();
+}
+
+}  // namespace hearth
