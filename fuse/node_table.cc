@@ -1,8 +1,10 @@
 #include "fuse/node_table.h"
 
+#include "common/object_identity.h"
+
+#include <algorithm>
 #include <cassert>
 #include <utility>
-#include <vector>
 
 namespace hearth {
 namespace {
@@ -20,38 +22,72 @@ bool same_node_content(const FileStatus& one, const FileStatus& other) {
          one.symlink_target == other.symlink_target;
 }
 
-NodeTable::NodeTable(std::string root_path, FileStatus root)
-    : root_path_(root_path == "/" ? std::string() : std::move(root_path)) {
+NodeTable::NodeTable(std::string root_path, FileStatus root, Objects objects)
+    : root_path_(root_path == "/" ? std::string() : std::move(root_path)), objects_(objects) {
   Node node;
-  node.parent = root_node;
   node.status = std::move(root);
   node.lookups = 1;  // the kernel never looks the root up, nor forgets it
   nodes_.emplace(root_node, std::move(node));
 }
 
+// A directory has one name only, and is found by it.
+std::string NodeTable::object_key(const FileStatus& status) const {
+  if (objects_ == Objects::one_per_name || status.type == EntryType::directory || !status.writable) return {};
+  const std::string object = hearth::object_key(status.version);
+  return object.empty() ? std::string() : std::to_string(status.attachment) + ":" + object;
+}
+
+bool NodeTable::continues(const Node& node, const FileStatus& status) const {
+  if (node.content == Content::of_version) return same_node_content(node.status, status);
+  return node.status.type == status.type && !node.object.empty() && object_key(status) == node.object;
+}
+
+void NodeTable::put_name(NodeId id, Name name) {
+  Node& node = nodes_.at(id);
+  auto known = std::find_if(node.names.begin(), node.names.end(), [&name](const Name& one) {
+    return one.parent == name.parent && one.name == name.name;
+  });
+  if (known == node.names.end()) {
+    ++nodes_.at(name.parent).children;
+    known = node.names.insert(node.names.end(), std::move(name));  // addresses in a list are stable
+  }
+  current_.erase(Entry{known->parent, known->name});  // its key may lie in the node that stood there before
+  current_.emplace(Entry{known->parent, known->name}, id);
+}
+
 Result<NodeId> NodeTable::enter(NodeId parent, std::string_view name, const FileStatus& status) {
   const std::lock_guard lock(mutex_);
-  const auto above = nodes_.find(parent);
-  if (above == nodes_.end()) return unknown_node(parent);
+  if (!nodes_.contains(parent)) return unknown_node(parent);
   const auto known = current_.find(Entry{parent, name});
   if (known != current_.end()) {
     Node& node = nodes_.at(known->second);
-    if (same_node_content(node.status, status)) {
-      node.status = status;
+    if (continues(node, status)) {
+      if (node.content == Content::of_version) node.status = status;
       ++node.lookups;
       return known->second;
     }
     current_.erase(known);  // the old node stays reachable by its id until the kernel forgets it
   }
+  std::string object = object_key(status);
+  if (!object.empty()) {
+    const auto other = by_object_.find(object);
+    if (other != by_object_.end() && continues(nodes_.at(other->second), status)) {
+      const NodeId id = other->second;
+      put_name(id, Name{parent, std::string(name)});
+      Node& node = nodes_.at(id);
+      if (node.content == Content::of_version) node.status = status;
+      ++node.lookups;
+      return id;
+    }
+  }
   const NodeId id = next_++;
   Node node;
-  node.parent = parent;
-  node.name = name;
   node.status = status;
   node.lookups = 1;
-  ++above->second.children;
-  const auto placed = nodes_.emplace(id, std::move(node)).first;  // addresses of nodes are stable
-  current_.emplace(Entry{parent, placed->second.name}, id);
+  node.object = std::move(object);
+  if (!node.object.empty()) by_object_[node.object] = id;
+  nodes_.emplace(id, std::move(node));
+  put_name(id, Name{parent, std::string(name)});
   return id;
 }
 
@@ -64,31 +100,47 @@ void NodeTable::forget(NodeId id, std::uint64_t lookups) {
   drop_if_unused(id);
 }
 
-void NodeTable::drop_if_unused(NodeId id) {
-  while (id != root_node) {
+void NodeTable::drop_if_unused(NodeId first) {
+  std::vector<NodeId> pending{first};
+  while (!pending.empty()) {
+    const NodeId id = pending.back();
+    pending.pop_back();
     const auto found = nodes_.find(id);
-    const Node& node = found->second;
-    if (node.lookups != 0 || node.children != 0 || node.opens != 0) return;
-    const NodeId parent = node.parent;
-    const auto entry = current_.find(Entry{parent, node.name});
-    if (entry != current_.end() && entry->second == id) current_.erase(entry);
+    if (id == root_node || found == nodes_.end()) continue;
+    Node& node = found->second;
+    if (node.lookups != 0 || node.children != 0 || node.opens != 0) continue;
+    for (const Name& name : node.names) {
+      const auto entry = current_.find(Entry{name.parent, name.name});
+      if (entry != current_.end() && entry->second == id) current_.erase(entry);
+      --nodes_.at(name.parent).children;
+      pending.push_back(name.parent);
+    }
+    const auto object = by_object_.find(node.object);
+    if (object != by_object_.end() && object->second == id) by_object_.erase(object);
     nodes_.erase(found);
-    --nodes_.at(parent).children;
-    id = parent;
   }
 }
 
-Result<std::string> NodeTable::path_locked(NodeId id) const {
-  std::vector<std::string_view> names;
+Result<std::string> NodeTable::path_of_name(const Name& last) const {
+  std::vector<std::string_view> names{last.name};
+  NodeId id = last.parent;
   while (id != root_node) {
     const auto found = nodes_.find(id);
-    if (found == nodes_.end()) return unknown_node(id);
-    names.push_back(found->second.name);
-    id = found->second.parent;
+    if (found == nodes_.end() || found->second.names.empty()) return unknown_node(id);
+    names.push_back(found->second.names.front().name);
+    id = found->second.names.front().parent;
   }
   std::string path = root_path_;
   for (auto name = names.rbegin(); name != names.rend(); ++name) path.append("/").append(*name);
-  return path.empty() ? std::string("/") : path;
+  return path;
+}
+
+Result<std::string> NodeTable::path_locked(NodeId id) const {
+  if (id == root_node) return root_path_.empty() ? std::string("/") : root_path_;
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end()) return unknown_node(id);
+  if (found->second.names.empty()) return Error(Code::stale, "the file of inode " + std::to_string(id) + " was removed");
+  return path_of_name(found->second.names.front());
 }
 
 Result<std::string> NodeTable::path(NodeId id) const {
@@ -104,6 +156,18 @@ Result<std::string> NodeTable::path(NodeId parent, std::string_view name) const 
   return path;
 }
 
+std::vector<std::string> NodeTable::paths(NodeId id) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> out;
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end()) return out;
+  for (const Name& name : found->second.names) {
+    auto path = path_of_name(name);
+    if (path) out.push_back(std::move(*path));
+  }
+  return out;
+}
+
 Result<FileStatus> NodeTable::status(NodeId id) const {
   const std::lock_guard lock(mutex_);
   const auto found = nodes_.find(id);
@@ -114,13 +178,104 @@ Result<FileStatus> NodeTable::status(NodeId id) const {
 NodeId NodeTable::parent(NodeId id) const {
   const std::lock_guard lock(mutex_);
   const auto found = nodes_.find(id);
-  return found == nodes_.end() ? root_node : found->second.parent;
+  return found == nodes_.end() || found->second.names.empty() ? root_node : found->second.names.front().parent;
+}
+
+std::optional<NodeId> NodeTable::find(NodeId parent, std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = current_.find(Entry{parent, name});
+  return found == current_.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool NodeTable::has_name(NodeId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(id);
+  return id == root_node || (found != nodes_.end() && !found->second.names.empty());
 }
 
 void NodeTable::refresh(NodeId id, const FileStatus& status) {
   const std::lock_guard lock(mutex_);
   const auto found = nodes_.find(id);
-  if (found != nodes_.end() && same_node_content(found->second.status, status)) found->second.status = status;
+  if (found != nodes_.end() && continues(found->second, status)) found->second.status = status;
+}
+
+void NodeTable::adopt(NodeId id, const FileStatus& status) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(id);
+  if (found != nodes_.end() && found->second.status.type == status.type) found->second.status = status;
+}
+
+void NodeTable::set_content(NodeId id, Content content) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(id);
+  if (found != nodes_.end()) found->second.content = content;
+}
+
+void NodeTable::drop_name_locked(NodeId parent, std::string_view name) {
+  const auto entry = current_.find(Entry{parent, name});
+  if (entry == current_.end()) return;
+  const NodeId id = entry->second;
+  current_.erase(entry);
+  Node& node = nodes_.at(id);
+  const auto known = std::find_if(node.names.begin(), node.names.end(),
+                                  [&](const Name& one) { return one.parent == parent && one.name == name; });
+  assert(known != node.names.end());
+  node.names.erase(known);
+  if (node.names.empty()) {
+    const auto object = by_object_.find(node.object);
+    if (object != by_object_.end() && object->second == id) by_object_.erase(object);
+  }
+  --nodes_.at(parent).children;
+  drop_if_unused(id);
+  drop_if_unused(parent);
+}
+
+void NodeTable::drop_name(NodeId parent, std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  drop_name_locked(parent, name);
+}
+
+void NodeTable::move_name(NodeId parent, std::string_view name, NodeId to_parent, std::string_view to_name) {
+  const std::lock_guard lock(mutex_);
+  const auto moved = current_.find(Entry{parent, name});
+  const std::optional<NodeId> id = moved == current_.end() ? std::nullopt : std::optional(moved->second);
+  const auto replaced = current_.find(Entry{to_parent, to_name});
+  if (id && replaced != current_.end() && replaced->second == *id) return;  // two names of one file: both stay
+  drop_name_locked(to_parent, to_name);
+  if (!id || !nodes_.contains(to_parent)) return;
+  put_name(*id, Name{to_parent, std::string(to_name)});  // before the old one goes: a node without names loses its object
+  drop_name_locked(parent, name);
+}
+
+void NodeTable::exchange_names(NodeId parent, std::string_view name, NodeId to_parent, std::string_view to_name) {
+  const std::lock_guard lock(mutex_);
+  const auto one = current_.find(Entry{parent, name});
+  const auto other = current_.find(Entry{to_parent, to_name});
+  if (one == current_.end() || other == current_.end()) {
+    // What is not known is looked up when it is needed.
+    drop_name_locked(parent, name);
+    drop_name_locked(to_parent, to_name);
+    return;
+  }
+  const NodeId first = one->second;
+  const NodeId second = other->second;
+  if (first == second) return;
+  const auto rename = [this](NodeId id, NodeId from_parent, std::string_view from, NodeId into_parent, std::string_view into) {
+    Node& node = nodes_.at(id);
+    const auto known = std::find_if(node.names.begin(), node.names.end(),
+                                    [&](const Name& mine) { return mine.parent == from_parent && mine.name == from; });
+    --nodes_.at(from_parent).children;
+    ++nodes_.at(into_parent).children;
+    known->parent = into_parent;
+    known->name = into;
+    current_.emplace(Entry{known->parent, known->name}, id);
+  };
+  const std::string from(name);
+  const std::string into(to_name);
+  current_.erase(one);
+  current_.erase(other);
+  rename(first, parent, from, to_parent, into);
+  rename(second, to_parent, into, parent, from);
 }
 
 Status NodeTable::pin(NodeId id) {
@@ -131,12 +286,13 @@ Status NodeTable::pin(NodeId id) {
   return ok();
 }
 
-void NodeTable::unpin(NodeId id) {
+std::uint64_t NodeTable::unpin(NodeId id) {
   const std::lock_guard lock(mutex_);
   const auto found = nodes_.find(id);
   assert(found != nodes_.end() && found->second.opens > 0);
-  --found->second.opens;
+  const std::uint64_t left = --found->second.opens;
   drop_if_unused(id);
+  return left;
 }
 
 bool NodeTable::pinned(NodeId id) const {

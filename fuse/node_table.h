@@ -1,13 +1,16 @@
-// The inodes that the kernel knows: one per (entry of a directory, file version).
+// The inodes that the kernel knows: one per (object, version).
 //
-// A regular file that changed, or a symlink with another target, is a new node with a new id. So the page cache and the
-// backing file that the kernel keeps for a node always belong to one version, and an old open handle
+// A regular file that changed elsewhere, or a symlink with another target, is a new node with a new id. So the page cache
+// and the backing file that the kernel keeps for a node always belong to one version, and an old open handle
 // keeps reading its own. A directory keeps its node as long as the name is a directory.
+// In a mount that takes changes, a file that is open in place is *live*: the kernel and its file agree by themselves, so it
+// keeps its node through all versions. And an object is one node under all its names there, when versions tell objects
+// apart (object_identity()).
 // Ids are never reused. A path is built on demand from the names.
 //
 // Threads: any; one mutex, held for map operations only.
 // Owns:    nodes, until the kernel has forgotten them, nothing lies under them and nobody has them open.
-// Fails:   stale (an id that is not in the table).
+// Fails:   stale (an id that is not in the table, or a node without a name left).
 #pragma once
 
 #include <hearth/client.h>
@@ -15,10 +18,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace hearth {
 
@@ -30,17 +36,26 @@ bool same_node_content(const FileStatus& one, const FileStatus& other);
 
 class NodeTable {
  public:
-  struct Node {
+  enum class Objects : std::uint8_t { one_per_name, shared_by_names };
+  // What a node is while its file is open in place.
+  enum class Content : std::uint8_t { of_version, live };
+
+  struct Name {
     NodeId parent = 0;
     std::string name;  // raw bytes
+  };
+  struct Node {
+    std::list<Name> names;  // the first makes its path; none: the root, or a file that was removed
     FileStatus status;
+    std::string object;          // key in by_object_; "" when it has none
     std::uint64_t lookups = 0;   // references of the kernel
-    std::uint64_t children = 0;  // nodes that need this one for their path
+    std::uint64_t children = 0;  // names that need this one for their path
     std::uint64_t opens = 0;
+    Content content = Content::of_version;
   };
 
   // `root_path` is the mounted subtree, "/" or "/a/b".
-  NodeTable(std::string root_path, FileStatus root);
+  NodeTable(std::string root_path, FileStatus root, Objects objects = Objects::one_per_name);
 
   // The node for what `name` is now, one lookup richer.
   Result<NodeId> enter(NodeId parent, std::string_view name, const FileStatus& status);
@@ -48,14 +63,27 @@ class NodeTable {
 
   Result<std::string> path(NodeId id) const;
   Result<std::string> path(NodeId parent, std::string_view name) const;
+  std::vector<std::string> paths(NodeId id) const;  // under all names that are known
   Result<FileStatus> status(NodeId id) const;
   NodeId parent(NodeId id) const;  // of the root: the root
-  // Newer attributes of the same content.
+  // The node that stands under a name, if any does.
+  std::optional<NodeId> find(NodeId parent, std::string_view name) const;
+  bool has_name(NodeId id) const;
+  // Newer attributes of the same content; of a live node, of whatever it is now.
   void refresh(NodeId id, const FileStatus& status);
+  // The content is known to be this version now: the kernel's pages are right for it.
+  void adopt(NodeId id, const FileStatus& status);
+  void set_content(NodeId id, Content content);
+
+  // What happened to names in this mount.
+  void drop_name(NodeId parent, std::string_view name);
+  void move_name(NodeId parent, std::string_view name, NodeId to_parent, std::string_view to_name);
+  void exchange_names(NodeId parent, std::string_view name, NodeId to_parent, std::string_view to_name);
 
   // An open node keeps its place and its attributes.
   Status pin(NodeId id);
-  void unpin(NodeId id);
+  // The open handles that are left.
+  std::uint64_t unpin(NodeId id);
   bool pinned(NodeId id) const;
 
   std::size_t size() const;  // without the root
@@ -73,13 +101,21 @@ class NodeTable {
   };
 
   Result<std::string> path_locked(NodeId id) const;
+  Result<std::string> path_of_name(const Name& name) const;
+  std::string object_key(const FileStatus& status) const;
+  bool continues(const Node& node, const FileStatus& status) const;
+  // `name` is a node's own or a new one; a node that stood there before is superseded and keeps its own record of it.
+  void put_name(NodeId id, Name name);
+  void drop_name_locked(NodeId parent, std::string_view name);
   void drop_if_unused(NodeId id);
 
   const std::string root_path_;
+  const Objects objects_;
   mutable std::mutex mutex_;
   // Guarded by mutex_
   std::unordered_map<NodeId, Node> nodes_;
   std::unordered_map<Entry, NodeId, EntryHash> current_;  // the newest node of each entry
+  std::unordered_map<std::string, NodeId> by_object_;     // the newest node of each object that can have several names
   NodeId next_ = root_node + 1;
 };
 

@@ -280,12 +280,6 @@ std::string entry_key(InodeId parent, std::string_view name) {
   return key;
 }
 
-std::string_view object_identity(std::string_view version) {
-  if (!version.starts_with("l1-")) return {};
-  const std::size_t end = version.find('-', 3);
-  return end == std::string_view::npos ? std::string_view() : version.substr(3, end - 3);
-}
-
 Inode inode_from_object(const ObjectInfo& object, Moment checked) {
   Inode inode;
   inode.type = object.type;

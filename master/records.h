@@ -8,6 +8,7 @@
 #include "common/block.h"
 #include "common/clock.h"
 #include "common/ids.h"
+#include "common/object_identity.h"
 #include "understore/store_factory.h"
 #include "understore/under_store.h"
 
@@ -114,10 +115,6 @@ std::string number_key(std::uint64_t number);
 Result<std::uint64_t> number_from_key(std::string_view key);
 std::string entry_key(InodeId parent, std::string_view name);
 inline constexpr std::size_t entry_key_prefix_bytes = 8;
-
-// The object behind a version, when versions tell ("l1-<inode>-...": the inode); "" when they do not.
-// Two versions of one object share it, so an overwritten file keeps its inode id and a replaced one does not.
-std::string_view object_identity(std::string_view version);
 
 // What the under-store said, as an inode record without id and load.
 Inode inode_from_object(const ObjectInfo& object, Moment checked);
