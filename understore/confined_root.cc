@@ -90,6 +90,11 @@ Result<UniqueFd> ConfinedRoot::open_parent(std::string_view path) const {
   return resolve(path, resolved, O_RDONLY | O_DIRECTORY);
 }
 
+UniqueFd ConfinedRoot::try_open(const std::string& path, std::uint64_t flags) const {
+  if (path.empty()) return UniqueFd(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));  // "." would ask for search permission
+  return UniqueFd(open_at(fd_.get(), path.c_str(), flags));
+}
+
 Result<UniqueFd> ConfinedRoot::resolve(std::string_view path, std::string_view resolved, std::uint64_t flags) const {
   CHECK_OK(check_store_path(path));
   if (path.empty()) CHECK_OK(check_present());

@@ -27,6 +27,9 @@ class ConfinedRoot {
   Result<UniqueFd> open_beneath(std::string_view path, std::uint64_t flags) const;
   // A directory in the middle of a longer path: here a symlink in the last component is followed too.
   Result<UniqueFd> open_parent(std::string_view path) const;
+  // As open_beneath(), and "a/." follows a symlink in the last component; -1 with errno on failure (EXDEV: it leads out).
+  // The place is not looked at, and `path` was checked. Of the root it asks no permission.
+  UniqueFd try_open(const std::string& path, std::uint64_t flags) const;
   // The error for a failed system call on `path`.
   Error error_for(std::string_view path, int error_number) const;
   // unavailable when the directory's place is empty or taken by another one.

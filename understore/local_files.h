@@ -59,6 +59,12 @@ class LocalFiles {
   Status rename(const std::string& from, const std::string& to);
   Result<LocalObject> make_directory(const std::string& path, std::uint32_t mode);
 
+  // In the name of `caller`; versions that are not settled carry a nonce.
+  Result<ChangeResult> change(const Change& change, const Caller& caller);
+  Result<StoreFile> open_for_writing(const OpenForWriting& open, const Caller& caller);
+  Result<std::string> xattr(const std::string& path, const std::string& name, const Caller& caller);
+  Result<std::vector<std::string>> xattr_names(const std::string& path, const Caller& caller);
+
   Status check_deadline(const std::string& path, Deadline deadline) const;
 
  private:

@@ -71,6 +71,9 @@ LocalObject object_of(const ConfinedRoot& root, const struct statx& status) {
   info.link_count = status.stx_nlink;
   info.mtime_ns = nanoseconds(status.stx_mtime);
   info.ctime_ns = nanoseconds(status.stx_ctime);
+  info.atime_ns = nanoseconds(status.stx_atime);
+  if (info.type == FileType::other) info.special = status.stx_mode & S_IFMT;
+  if (S_ISCHR(status.stx_mode) || S_ISBLK(status.stx_mode)) info.device = makedev(status.stx_rdev_major, status.stx_rdev_minor);
   info.version = version_of(root, status, info.type);
   if (info.type == FileType::directory) {
     const std::int64_t changed = std::max(info.mtime_ns, info.ctime_ns);

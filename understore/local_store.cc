@@ -54,6 +54,12 @@ class LocalListing final : public Listing {
   const OpenDirectory open_;
 };
 
+template <class One>
+const std::string& path_of(const One& change) {
+  return change.path;
+}
+const std::string& path_of(const Rename& change) { return change.from; }
+
 class LocalStore final : public UnderStore {
  public:
   LocalStore(std::string uri, SharedHandle shared, StoreCapabilities capabilities)
@@ -129,6 +135,40 @@ class LocalStore final : public UnderStore {
     co_return std::move(object.info);
   }
 
+  Task<ChangeResult> change(Change change, Caller caller, Deadline deadline) override {
+    std::function<Result<ChangeResult>()> work = [this, &change, &caller, deadline]() -> Result<ChangeResult> {
+      const std::string& path = std::visit([](const auto& one) -> const std::string& { return path_of(one); }, change);
+      CHECK_OK(shared_->files.check_deadline(path, deadline));
+      return shared_->files.change(change, caller);
+    };
+    co_return co_await shared_->pool.run<ChangeResult>(std::move(work));
+  }
+
+  Task<StoreFile> open_for_writing(OpenForWriting open, Caller caller, Deadline deadline) override {
+    std::function<Result<StoreFile>()> work = [this, &open, &caller, deadline]() -> Result<StoreFile> {
+      CHECK_OK(shared_->files.check_deadline(open.path, deadline));
+      return shared_->files.open_for_writing(open, caller);
+    };
+    co_return co_await shared_->pool.run<StoreFile>(std::move(work));
+  }
+
+  Task<std::string> xattr(std::string path, std::string name, Caller caller, Deadline deadline) override {
+    std::function<Result<std::string>()> work = [this, &path, &name, &caller, deadline]() -> Result<std::string> {
+      CHECK_OK(shared_->files.check_deadline(path, deadline));
+      return shared_->files.xattr(path, name, caller);
+    };
+    co_return co_await shared_->pool.run<std::string>(std::move(work));
+  }
+
+  Task<std::vector<std::string>> xattr_names(std::string path, Caller caller, Deadline deadline) override {
+    using Names = std::vector<std::string>;
+    std::function<Result<Names>()> work = [this, &path, &caller, deadline]() -> Result<Names> {
+      CHECK_OK(shared_->files.check_deadline(path, deadline));
+      return shared_->files.xattr_names(path, caller);
+    };
+    co_return co_await shared_->pool.run<Names>(std::move(work));
+  }
+
  private:
   const std::string uri_;
   const SharedHandle shared_;
@@ -142,7 +182,8 @@ Result<std::shared_ptr<UnderStore>> open_local_store(std::string_view uri, Block
   TRY(root, ConfinedRoot::open(directory));
   struct statvfs file_system {};
   const bool read_only = ::statvfs(directory.c_str(), &file_system) == 0 && (file_system.f_flag & ST_RDONLY) != 0;
-  const StoreCapabilities capabilities{.writable = !read_only, .directory_version_tracks_entries = true};
+  const StoreCapabilities capabilities{
+      .writable = !read_only, .directory_version_tracks_entries = true, .changes = !read_only};
   auto shared = std::make_shared<Shared>(std::move(root), pool, clock);
   std::shared_ptr<UnderStore> store =
       std::make_shared<LocalStore>(file_uri_of_directory(directory), std::move(shared), capabilities);
