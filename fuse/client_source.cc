@@ -1,5 +1,6 @@
 #include "fuse/client_source.h"
 
+#include "common/object_identity.h"
 #include "fuse/mount.h"
 
 #include <utility>
@@ -37,11 +38,17 @@ std::string describe(const BlockPlacement& block) {
 
 class ClientSource final : public Source {
  public:
-  explicit ClientSource(Client client) : client_(std::move(client)) {}
+  ClientSource(Client client, InodeNumbers numbers) : client_(std::move(client)), numbers_(numbers) {}
 
-  Result<FileStatus> stat(const std::string& path) override { return client_.stat(path); }
+  Result<FileStatus> stat(const std::string& path) override {
+    TRY(status, client_.stat(path));
+    number(status);
+    return status;
+  }
   Result<DirectoryPage> list(const std::string& path, const std::string& after, std::size_t limit) override {
-    return client_.list(path, after, limit);
+    TRY(page, client_.list(path, after, limit));
+    for (DirectoryItem& item : page.items) number(item.status);
+    return page;
   }
   Result<std::shared_ptr<SourceFile>> open(const std::string& path) override {
     TRY(file, client_.open(path));
@@ -54,6 +61,26 @@ class ClientSource final : public Source {
     std::string text;
     for (const auto& block : blocks) text += describe(block);
     return text;
+  }
+
+  Result<Changed> change(const Change& change, const Caller& caller) override {
+    TRY(changed, client_.change(change, caller));
+    if (changed.status) number(*changed.status);
+    return changed;
+  }
+  Result<OpenedInPlace> open_in_place(const OpenForWriting& how, const Caller& caller) override {
+    TRY(file, client_.open_for_writing(how, caller));
+    OpenedInPlace opened;
+    opened.version = file.version();
+    opened.is_new = file.is_new();
+    opened.fd = UniqueFd(file.release());
+    return opened;
+  }
+  Result<std::string> xattr(const std::string& path, const std::string& name, const Caller& caller) override {
+    return client_.xattr(path, name, caller);
+  }
+  Result<std::vector<std::string>> xattr_names(const std::string& path, const Caller& caller) override {
+    return client_.xattr_names(path, caller);
   }
 
   Result<Capacity> capacity() override {
@@ -77,18 +104,29 @@ class ClientSource final : public Source {
   }
 
  private:
+  // Where files can be changed an object keeps its number under all names and versions, as its own file system has it.
+  void number(FileStatus& status) const {
+    if (numbers_ == InodeNumbers::of_names || !status.writable) return;
+    const std::uint64_t object = object_number(status.version);
+    constexpr unsigned attachment_shift = 48;
+    if (object != 0) status.inode = object ^ (static_cast<std::uint64_t>(status.attachment) << attachment_shift);
+  }
+
   Client client_;
+  const InodeNumbers numbers_;
 };
 
 }  // namespace
 
-std::unique_ptr<Source> make_client_source(Client client) {
-  return std::make_unique<ClientSource>(std::move(client));
+std::unique_ptr<Source> make_client_source(Client client, InodeNumbers numbers) {
+  return std::make_unique<ClientSource>(std::move(client), numbers);
 }
 
 // Here and not beside the other start(): so a test over another Source links without the client.
 Result<std::unique_ptr<Mount>> Mount::start(MountOptions options, Client client) {
-  return start(std::move(options), make_client_source(std::move(client)));
+  const bool writes = options.writing == MountOptions::Writing::allow;
+  auto source = make_client_source(std::move(client), writes ? InodeNumbers::of_objects : InodeNumbers::of_names);
+  return start(std::move(options), std::move(source));
 }
 
 }  // namespace hearth

@@ -18,11 +18,13 @@ struct MountStats;
 
 enum class FuseOp : std::uint8_t {
   lookup, forget, getattr, access, readlink, opendir, readdir, readdirplus, releasedir, open, read, release,
-  statfs, getxattr, listxattr, refused_write,
+  statfs, getxattr, listxattr, refused_write, setattr, make, remove, rename, create, write, flush, fsync, setxattr,
+  fallocate, lseek, copy,
 };
-inline constexpr std::array<std::string_view, 16> fuse_op_names{
+inline constexpr std::array<std::string_view, 28> fuse_op_names{
     "lookup", "forget", "getattr", "access", "readlink", "opendir", "readdir", "readdirplus", "releasedir", "open",
-    "read", "release", "statfs", "getxattr", "listxattr", "refused_write"};
+    "read", "release", "statfs", "getxattr", "listxattr", "refused_write", "setattr", "make", "remove", "rename", "create",
+    "write", "flush", "fsync", "setxattr", "fallocate", "lseek", "copy"};
 
 class MountCounters {
  public:

@@ -1,7 +1,9 @@
 #include "fuse/file_system.h"
 
 #include "common/log.h"
+#include "common/object_identity.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,7 +25,11 @@ Error changed(const std::string& path) {
 }  // namespace
 
 FileSystem::FileSystem(const MountOptions& options, Source& source, BackingFiles& backing, FileStatus root)
-    : options_(options), source_(source), nodes_(options.subtree, std::move(root)), modes_(backing) {}
+    : options_(options), source_(source), nodes_(options.subtree, std::move(root),
+                                                  options.writing == MountOptions::Writing::allow
+                                                      ? NodeTable::Objects::shared_by_names
+                                                      : NodeTable::Objects::one_per_name),
+      modes_(backing) {}
 
 std::string FileSystem::path_of(NodeId node) const {
   auto path = nodes_.path(node);
@@ -32,6 +38,11 @@ std::string FileSystem::path_of(NodeId node) const {
 
 Result<NodeEntry> FileSystem::enter(NodeId parent, std::string_view name, FileStatus status) {
   TRY(node, nodes_.enter(parent, name, status));
+  // What the master knows of a file that is being written is of before.
+  if (const LiveFiles::Handle live = lives_.find(node)) {
+    const auto now = live->status(status);
+    if (now) status = *now;
+  }
   NodeEntry entry;
   entry.node = node;
   entry.entry_timeout = std::min<Duration>(status.ttl, options_.entry_timeout);
@@ -45,6 +56,12 @@ Result<NodeEntry> FileSystem::lookup(NodeId parent, std::string_view name) {
   if (name.size() > longest_name) return Error(Code::name_too_long, "a name of " + std::to_string(name.size()) + " bytes");
   TRY(path, nodes_.path(parent, name));
   TRY(status, source_.stat(path));
+  // What was done under another name of the file is not known under this one.
+  if (takes_changes(status) && status.link_count > 1 && status.type != EntryType::directory) {
+    TRY(again, source_.change(LookAgain{.path = path}, Caller()));
+    if (!again.status) return Error(Code::not_found, path + " was removed");
+    status = std::move(*again.status);
+  }
   return enter(parent, name, std::move(status));
 }
 
@@ -56,7 +73,17 @@ Result<NodeAttributes> FileSystem::attributes(NodeId node) {
   TRY(known, nodes_.status(node));
   // The version of an open file is immutable: its size is true whatever the store and the master say now, and
   // reading it does not depend on them being up. A path that changed is caught by the lookup.
-  if (known.type == EntryType::regular && nodes_.pinned(node)) {
+  if (const LiveFiles::Handle live = lives_.find(node)) {
+    TRY(now, live->status(std::move(known)));
+    return NodeAttributes{std::move(now), std::min(open_attr_timeout, options_.attr_timeout)};
+  }
+  if (takes_changes(known)) {
+    if (known.link_count > 1 && known.type != EntryType::directory) {
+      TRY(now, look_again(node));
+      const Duration timeout = std::min<Duration>(now.ttl, options_.attr_timeout);
+      return NodeAttributes{std::move(now), timeout};
+    }
+  } else if (known.type == EntryType::regular && nodes_.pinned(node)) {
     return NodeAttributes{std::move(known), std::min(open_attr_timeout, options_.attr_timeout)};
   }
   TRY(path, nodes_.path(node));
@@ -73,8 +100,8 @@ Result<NodeAttributes> FileSystem::attributes(NodeId node) {
 }
 
 Status FileSystem::access(NodeId node, int mask) {
-  CHECK_OK(attributes(node));
-  if ((mask & W_OK) != 0) return Error(Code::read_only, "the mount is read only");
+  TRY(now, attributes(node));
+  if ((mask & W_OK) != 0 && !takes_changes(now.status)) return Error(Code::read_only, "the mount is read only");
   return ok();  // the kernel checked the mode bits (default_permissions)
 }
 
@@ -84,8 +111,18 @@ Result<std::string> FileSystem::readlink(NodeId node) {
   return std::move(status.symlink_target);
 }
 
-Result<std::shared_ptr<FileHandle>> FileSystem::open(NodeId node) {
+Result<std::shared_ptr<FileHandle>> FileSystem::open(NodeId node, int flags, const Caller& caller) {
   TRY(known, nodes_.status(node));
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+  if (writes) {
+    CHECK_OK(check_writable());
+    if (!known.writable) return Error(Code::read_only, path_of(node) + " lies where nothing can be changed");
+    return open_live(node, LiveFile::Access::write, flags, caller);
+  }
+  // What changed a moment ago has no version yet that a cache could keep.
+  if (takes_changes(known) && (lives_.find(node) || has_nonce(known.version))) {
+    return open_live(node, LiveFile::Access::read, flags, caller);
+  }
   TRY(path, nodes_.path(node));
   auto file = source_.open(path);
   if (!file && file.code() != Code::not_found) return std::move(file).error();
@@ -105,7 +142,10 @@ Result<std::shared_ptr<FileHandle>> FileSystem::open(NodeId node) {
     }
   }
   CHECK_OK(nodes_.pin(node));
-  handle->opened = modes_.open(node, handle->block ? &*handle->block : nullptr, known.length_bytes);
+  handle->may_go_live = takes_changes(known);
+  // The kernel would go on reading that memory after somebody wrote to the file.
+  const bool may_pass_through = handle->block && !handle->may_go_live;
+  handle->opened = modes_.open(node, may_pass_through ? &*handle->block : nullptr, known.length_bytes);
   counters_.open_files.fetch_add(1, std::memory_order_relaxed);
   handle->opened.mode == IoModes::Opened::Mode::passthrough ? counters_.opened_passthrough()
                                                             : counters_.opened_cached();
@@ -128,6 +168,12 @@ void FileSystem::consider_prefetch(const std::string& path, const FileHandle& ha
 
 Result<ReadView> FileSystem::read(const FileHandle& handle, std::uint64_t offset, std::size_t size,
                                   std::span<std::byte> scratch) {
+  if (const LiveFiles::Handle live = live_of(handle)) {
+    if (size > scratch.size()) return Error(Code::internal, "a read of more than the mount's max_read");
+    TRY(count, live->read(scratch.first(size), offset));
+    counters_.read_copied(count);
+    return ReadView{.bytes = scratch.first(count), .hold = nullptr};
+  }
   const std::uint64_t length = handle.file->status().length_bytes;
   if (offset >= length) return ReadView{};
   const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size, length - offset));
@@ -154,7 +200,8 @@ Result<ReadView> FileSystem::read(const FileHandle& handle, std::uint64_t offset
 
 void FileSystem::release(FileHandle& handle) {
   modes_.release(handle.node);
-  nodes_.unpin(handle.node);
+  const bool was_last = nodes_.unpin(handle.node) == 0;
+  if (was_last && options_.writing == MountOptions::Writing::allow) end_live(handle.node);
   counters_.open_files.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -185,19 +232,26 @@ Result<Capacity> FileSystem::capacity() {
   return capacity_;
 }
 
-Result<std::string> FileSystem::xattr(NodeId node, std::string_view name) {
+Result<std::string> FileSystem::xattr(NodeId node, std::string_view name, const Caller& caller) {
   TRY(status, nodes_.status(node));
   if (name == version_xattr && status.type == EntryType::regular) return std::move(status.version);
   if (name == locations_xattr && status.type == EntryType::regular) {
     TRY(path, nodes_.path(node));
     return source_.locations(path);
   }
-  return Error(Code::not_found, std::string(name));
+  if (!takes_changes(status)) return Error(Code::not_found, std::string(name));
+  TRY(path, nodes_.path(node));
+  return source_.xattr(path, std::string(name), caller);
 }
 
-Result<std::vector<std::string>> FileSystem::xattr_names(NodeId node) {
+Result<std::vector<std::string>> FileSystem::xattr_names(NodeId node, const Caller& caller) {
   TRY(status, nodes_.status(node));
   std::vector<std::string> names;
+  if (takes_changes(status)) {
+    // Ours are not listed there: a program that copies attributes could not set them.
+    TRY(path, nodes_.path(node));
+    return source_.xattr_names(path, caller);
+  }
   if (status.type == EntryType::regular) names = {std::string(version_xattr), std::string(locations_xattr)};
   return names;
 }

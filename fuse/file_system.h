@@ -1,4 +1,4 @@
-// The read side of a POSIX file system over a Source: what each operation answers, without the kernel's wire format.
+// A POSIX file system over a Source: what each operation answers, without the kernel's wire format.
 //
 // Threads: any number at once. A call may block as long as the Source does.
 // Owns:    the node table. A handle is shared between its opener, who calls release() once, and a read that the
@@ -10,6 +10,7 @@
 #include "fuse/counters.h"
 #include "fuse/directory_stream.h"
 #include "fuse/io_modes.h"
+#include "fuse/live_files.h"
 #include "fuse/mount.h"
 #include "fuse/node_table.h"
 #include "fuse/prefetch.h"
@@ -41,7 +42,9 @@ struct NodeAttributes {
 
 struct FileHandle {
   NodeId node = 0;
-  std::shared_ptr<SourceFile> file;  // shared: a prefetch and an abandoned read outlive the handle
+  std::shared_ptr<SourceFile> file;  // shared: a prefetch and an abandoned read outlive the handle; null: a live file
+  bool may_go_live = false;  // where changes are taken: the node is asked at each read
+  enum class Pages : std::uint8_t { keep, drop } pages = Pages::keep;  // what the kernel cached of the node
   std::optional<MappedBlock> block;  // the whole file, when it was resident at open
   IoModes::Opened opened;
 };
@@ -63,13 +66,43 @@ class FileSystem {
   Status access(NodeId node, int mask);
   Result<std::string> readlink(NodeId node);
 
-  Result<std::shared_ptr<FileHandle>> open(NodeId node);
+  // `flags` of open(2); the kernel checked the caller's rights.
+  Result<std::shared_ptr<FileHandle>> open(NodeId node, int flags, const Caller& caller);
   // Bytes of the handle's version: a part of shared memory, or of `scratch` and then without a hold; short only at the end
   // of the file.
   Result<ReadView> read(const FileHandle& handle, std::uint64_t offset, std::size_t size, std::span<std::byte> scratch);
   // Whether read() has to ask somebody and may wait.
-  static bool may_wait(const FileHandle& handle) { return !handle.block; }
+  static bool may_wait(const FileHandle& handle) { return !handle.block || handle.may_go_live; }
   void release(FileHandle& handle);
+
+  // The writing side (file_changes.cc): refused with read_only unless the mount allows it. Done in the under-store, and
+  // seen by everything in this mount, when it returns.
+  struct Created {
+    NodeEntry entry;
+    std::shared_ptr<FileHandle> handle;
+  };
+  Result<Created> create(NodeId parent, std::string_view name, std::uint32_t mode, int flags, const Caller& caller);
+  // `change` without its path: MakeDirectory, MakeNode, MakeSymlink.
+  Result<NodeEntry> make(NodeId parent, std::string_view name, Change change, const Caller& caller);
+  Result<NodeEntry> link(NodeId node, NodeId parent, std::string_view name, const Caller& caller);
+  enum class Removal : std::uint8_t { file, directory };
+  Status remove(NodeId parent, std::string_view name, Removal what, const Caller& caller);
+  Status rename(NodeId parent, std::string_view name, NodeId to_parent, std::string_view to_name, Rename::Target target,
+                const Caller& caller);
+  // `handle` may be null; `wanted` without its path.
+  Result<NodeAttributes> set_attributes(NodeId node, SetAttributes wanted, std::optional<std::uint64_t> length,
+                                        const FileHandle* handle, const Caller& caller);
+  Status set_xattr(NodeId node, Change change, const Caller& caller);  // SetXattr, RemoveXattr without the path
+  Status write(const FileHandle& handle, std::span<const std::byte> bytes, std::uint64_t offset, LiveFile::Place place,
+               std::uint32_t uid);
+  // close(2): whoever opens the file afterwards sees what was written.
+  Status flush(const FileHandle& handle);
+  Status sync(const FileHandle& handle, LiveFile::Sync what);
+  Status sync_directory(NodeId node, const Caller& caller);
+  Status allocate(const FileHandle& handle, int mode, std::uint64_t offset, std::uint64_t length, std::uint32_t uid);
+  Result<std::uint64_t> seek(const FileHandle& handle, std::uint64_t offset, int whence, const Caller& caller);
+  Result<std::size_t> copy(const FileHandle& from, std::uint64_t from_offset, const FileHandle& to, std::uint64_t to_offset,
+                           std::size_t length, const Caller& caller);
 
   Result<std::shared_ptr<DirectoryHandle>> opendir(NodeId node);
   void releasedir(DirectoryHandle& handle);
@@ -77,8 +110,8 @@ class FileSystem {
   // Capacity and use of the caches, and the inodes known to the master; at most 1 s old, the last
   // known while the master is away.
   Result<Capacity> capacity();
-  Result<std::string> xattr(NodeId node, std::string_view name);
-  Result<std::vector<std::string>> xattr_names(NodeId node);
+  Result<std::string> xattr(NodeId node, std::string_view name, const Caller& caller);
+  Result<std::vector<std::string>> xattr_names(NodeId node, const Caller& caller);
 
   std::string path_of(NodeId node) const;  // for messages
   const MountOptions& options() const { return options_; }
@@ -90,10 +123,29 @@ class FileSystem {
  private:
   Result<NodeEntry> enter(NodeId parent, std::string_view name, FileStatus status);
   void consider_prefetch(const std::string& path, const FileHandle& handle);
+  bool takes_changes(const FileStatus& status) const {
+    return options_.writing == MountOptions::Writing::allow && status.writable;
+  }
+
+  // file_changes.cc
+  Status check_writable() const;
+  struct Live {
+    LiveFiles::Handle file;
+    FileHandle::Pages pages = FileHandle::Pages::keep;
+  };
+  // The node's file, open in place. It must be pinned.
+  Result<Live> go_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller);
+  Result<std::shared_ptr<FileHandle>> open_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller);
+  void end_live(NodeId node);
+  LiveFiles::Handle live_of(const FileHandle& handle) const;
+  Result<FileStatus> look_again(NodeId node);
+  void hold_if_open(NodeId parent, std::string_view name);
+  void adopt(NodeId node, const Changed& changed);
 
   const MountOptions& options_;
   Source& source_;
   NodeTable nodes_;
+  LiveFiles lives_;
   IoModes modes_;
   MountCounters counters_;
   std::mutex capacity_mutex_;

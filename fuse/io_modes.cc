@@ -69,6 +69,12 @@ void IoModes::release(NodeId node) {
   nodes_.erase(found);
 }
 
+std::uint64_t IoModes::handles(NodeId node) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(node);
+  return found == nodes_.end() ? 0 : found->second.handles;
+}
+
 std::size_t IoModes::open_nodes() const {
   const std::lock_guard lock(mutex_);
   return nodes_.size();

@@ -51,6 +51,7 @@ class IoModes {
   Opened open(NodeId node, const MappedBlock* block, std::uint64_t file_length_bytes);
   void release(NodeId node);
 
+  std::uint64_t handles(NodeId node) const;
   std::size_t open_nodes() const;
   std::size_t backing_count() const;
 

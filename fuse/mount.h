@@ -1,4 +1,4 @@
-// The POSIX mount: Hearth's namespace as a read-only file system of the kernel.
+// The POSIX mount: Hearth's namespace as a file system of the kernel, read-only unless writing is allowed.
 //
 //   auto mount = hearth::Mount::start(std::move(options), std::move(client));
 //   (*mount)->wait();            // until unmount(), umount(8) or fusermount3 -u
@@ -32,6 +32,7 @@ struct MountOptions {
   enum class Prefetch : std::uint8_t { off, on_open };
   enum class Occupied : std::uint8_t { refuse, allow };  // a mount point with files in it
   enum class Execute : std::uint8_t { allow, refuse };
+  enum class Writing : std::uint8_t { refuse, allow };
 
   std::string mountpoint;
   std::string subtree = "/";  // the part of the namespace that is mounted
@@ -42,6 +43,7 @@ struct MountOptions {
   Prefetch prefetch = Prefetch::on_open;
   Occupied occupied = Occupied::refuse;
   Execute execute = Execute::allow;
+  Writing writing = Writing::refuse;
   std::uint64_t prefetch_max_bytes = 64U << 20;  // files up to this length; one page or less is never worth it
   std::size_t threads = 64;  // most requests that may wait in the daemon at once
   std::uint32_t max_read_bytes = 1U << 20;

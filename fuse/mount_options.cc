@@ -83,7 +83,8 @@ const std::vector<Word>& known_words() {
       {{"on_open", O::Prefetch::on_open}, {"off", O::Prefetch::off}}};
   constexpr std::uint64_t kib = 1024;
   static const std::vector<Word> words{
-      {"ro", "", [](MountOptions&, std::string_view) { return ok(); }},
+      {"ro", "", set(&O::writing, O::Writing::refuse)},
+      {"writable", "", set(&O::writing, O::Writing::allow)},
       {"allow_other", "", set(&O::allow_other, O::AllowOther::yes)},
       {"noallow_other", "", set(&O::allow_other, O::AllowOther::no)},
       {"noexec", "", set(&O::execute, O::Execute::refuse)},

@@ -172,7 +172,8 @@ Result<UniqueFd> mount_as_root(const std::string& mountpoint, const MountOptions
   const std::string data = "fd=" + std::to_string(device.get()) + ",rootmode=40000,user_id=0,group_id=0" +
                            ",default_permissions,max_read=" + std::to_string(options.max_read_bytes) +
                            (allow_other(options) ? ",allow_other" : "");
-  unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV;
+  unsigned long flags = MS_NOSUID | MS_NODEV;
+  if (options.writing == MountOptions::Writing::refuse) flags |= MS_RDONLY;
   if (options.execute == MountOptions::Execute::refuse) flags |= MS_NOEXEC;
   if (::mount(options.fsname.c_str(), mountpoint.c_str(), "fuse.hearth", flags, data.c_str()) == 0) return device;
   const int error_number = errno;

@@ -2,6 +2,7 @@
 
 #include "fuse/listing.h"
 #include "fuse/request.h"
+#include "fuse/write_operations.h"
 
 #include <fcntl.h>
 #include <sys/statvfs.h>
@@ -85,9 +86,10 @@ constexpr std::uint32_t fopen_passthrough = 1U << 7;
 void on_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   Request request(req, FuseOp::open, node);
   FileSystem& files = request.files();
-  if ((info->flags & O_ACCMODE) != O_RDONLY) return request.fail(Error(Code::read_only, "the mount is read only"));
-  request.may_wait();
-  auto handle = files.open(node);
+  // What truncates runs to its end, as changes do.
+  if ((info->flags & O_TRUNC) == 0) request.may_wait();
+  const bool has_a_caller = files.options().writing == MountOptions::Writing::allow;
+  auto handle = files.open(node, info->flags, has_a_caller ? caller_of(req) : Caller());
   if (!request.take()) {
     if (handle) files.release(**handle);
     return;
@@ -95,8 +97,9 @@ void on_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   if (!handle) return request.fail(handle.error());
   const IoModes::Opened opened = (*handle)->opened;
   const bool through = opened.mode == IoModes::Opened::Mode::passthrough;
+  const bool keep = (*handle)->pages == FileHandle::Pages::keep;
   OpenReply reply{.fh = request.handles().add(*handle),
-                  .open_flags = through ? fopen_passthrough : fopen_keep_cache,
+                  .open_flags = through ? fopen_passthrough : keep ? fopen_keep_cache : 0,
                   .backing_id = opened.backing_id};
   request.done();
   if (fuse_reply_buf(req, reinterpret_cast<const char*>(&reply), sizeof reply) == 0) return;
@@ -159,9 +162,9 @@ void reply_xattr(Request& request, const std::string& value, std::size_t size) {
 void on_getxattr(fuse_req_t req, fuse_ino_t node, const char* name, std::size_t size) {
   Request request(req, FuseOp::getxattr, node);
   request.may_wait();
-  auto value = request.files().xattr(node, name);
+  auto value = request.files().xattr(node, name, caller_of(req));
   if (!request.take()) return;
-  if (!value) return request.fail(value.error(), value.code() == Code::not_found ? ENODATA : info(value.code()).error_number);
+  if (!value) return request.fail(value.error(), value.code() == Code::not_found ? ENODATA : value.error().error_number());
   constexpr std::size_t kernel_limit = 65536;  // XATTR_SIZE_MAX; of more replicas, the first whole lines
   if (value->size() > kernel_limit) value->resize(value->rfind('\n', kernel_limit - 1) + 1);
   reply_xattr(request, *value, size);
@@ -169,14 +172,16 @@ void on_getxattr(fuse_req_t req, fuse_ino_t node, const char* name, std::size_t 
 
 void on_listxattr(fuse_req_t req, fuse_ino_t node, std::size_t size) {
   Request request(req, FuseOp::listxattr, node);
-  const auto names = request.files().xattr_names(node);
+  request.may_wait();
+  const auto names = request.files().xattr_names(node, caller_of(req));
+  if (!request.take()) return;
   if (!names) return request.fail(names.error());
   std::string joined;
   for (const auto& name : *names) joined.append(name).append(1, '\0');
   reply_xattr(request, joined, size);
 }
 
-// Every request that would write. The kernel refuses most itself (the mount is ro), until somebody remounts it rw.
+// Every request that would write to a read-only mount. The kernel refuses most itself, until somebody remounts it rw.
 template <class... Arguments>
 void refuse(fuse_req_t req, Arguments...) {
   Request request(req, FuseOp::refused_write, root_node);
@@ -196,11 +201,15 @@ void on_init(void* data, fuse_conn_info* connection) {
                                              FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
                                              FUSE_CAP_SPLICE_MOVE | FUSE_CAP_HANDLE_KILLPRIV);
   connection->want |= connection->capable & FUSE_CAP_CACHE_SYMLINKS;
+  if (options.writing == MountOptions::Writing::refuse) return;
+  connection->max_write = options.max_read_bytes;
+  // Default ACLs take the place of the umask, so the store has to see both; set-user-id is taken away here (LiveFile).
+  connection->want |= connection->capable & (FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK | FUSE_CAP_HANDLE_KILLPRIV);
 }
 
 }  // namespace
 
-fuse_lowlevel_ops mount_operations() {
+fuse_lowlevel_ops mount_operations(MountOptions::Writing writing) {
   fuse_lowlevel_ops table{};
   table.init = on_init;
   table.lookup = on_lookup;
@@ -233,6 +242,7 @@ fuse_lowlevel_ops mount_operations() {
   table.removexattr = refuse;
   table.fallocate = refuse;
   table.copy_file_range = refuse;
+  if (writing == MountOptions::Writing::allow) add_write_operations(table);
   return table;
 }
 

@@ -4,9 +4,10 @@
 #pragma once
 
 #include "fuse/lowlevel.h"
+#include "fuse/mount.h"
 
 namespace hearth {
 
-fuse_lowlevel_ops mount_operations();
+fuse_lowlevel_ops mount_operations(MountOptions::Writing writing);
 
 }  // namespace hearth

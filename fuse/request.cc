@@ -78,7 +78,10 @@ struct stat to_stat(const FileStatus& status) {
     case EntryType::regular: info.st_mode |= S_IFREG; break;
     case EntryType::directory: info.st_mode |= S_IFDIR; break;
     case EntryType::symlink: info.st_mode |= S_IFLNK; break;
-    case EntryType::other: info.st_mode |= S_IFSOCK; break;  // can be listed, and opening it fails at once
+    case EntryType::other:  // a kind that is not known can be listed, and opening it fails at once
+      info.st_mode |= status.special != 0 ? status.special & S_IFMT : S_IFSOCK;
+      info.st_rdev = status.device;
+      break;
   }
   info.st_nlink = status.link_count;
   info.st_uid = status.uid;
@@ -94,7 +97,7 @@ struct stat to_stat(const FileStatus& status) {
   };
   info.st_mtim = to_timespec(status.mtime_ns);
   info.st_ctim = to_timespec(status.ctime_ns);
-  info.st_atim = info.st_mtim;
+  info.st_atim = status.atime_ns != 0 ? to_timespec(status.atime_ns) : info.st_mtim;
   return info;
 }
 

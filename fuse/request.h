@@ -90,7 +90,7 @@ class Request {
 
   void done() { count(MountCounters::Outcome::done); }
   void fail(const Error& error, int error_number);
-  void fail(const Error& error) { fail(error, info(error.code()).error_number); }
+  void fail(const Error& error) { fail(error, error.error_number()); }
 
  private:
   static void interrupted(fuse_req_t, void* data);

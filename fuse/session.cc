@@ -136,7 +136,7 @@ Status FuseSession::Impl::create() {
   std::string program = "hearth-fuse";
   char* words[] = {program.data(), max_read.data(), nullptr};
   fuse_args arguments = FUSE_ARGS_INIT(2, words);
-  const fuse_lowlevel_ops table = mount_operations();
+  const fuse_lowlevel_ops table = mount_operations(options.writing);
   session = fuse_session_new(&arguments, &table, sizeof table, static_cast<MountContext*>(this));
   fuse_opt_free_args(&arguments);
   if (session == nullptr) return Error(Code::internal, "libfuse refused to make a session; its message is above");

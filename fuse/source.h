@@ -2,9 +2,11 @@
 //
 // Threads: every method may be called by any number of threads at once, and may block until the
 //          client's own deadlines.
-// Fails:   as hearth/client.h.
+// Fails:   as hearth/client.h. Changes are refused (read_only) by a source that has none.
 // It is the seam for fault tests: fuse/testing/fake_source.h is a Source in memory.
 #pragma once
+
+#include "common/fd.h"
 
 #include <hearth/client.h>
 #include <hearth/result.h>
@@ -38,6 +40,13 @@ struct Capacity {
   std::uint64_t files = 0;        // inodes the master knows
 };
 
+// A file of the under-store itself.
+struct OpenedInPlace {
+  UniqueFd fd;
+  std::string version;
+  bool is_new = false;
+};
+
 class Source {
  public:
   virtual ~Source() = default;
@@ -52,6 +61,19 @@ class Source {
   virtual Result<Capacity> capacity() = 0;
   // URIs of the attachments.
   virtual Result<std::vector<std::string>> store_uris() = 0;
+
+  // The writing side.
+  virtual Result<Changed> change(const Change&, const Caller&) { return no_changes(); }
+  virtual Result<OpenedInPlace> open_in_place(const OpenForWriting&, const Caller&) { return no_changes(); }
+  virtual Result<std::string> xattr(const std::string& path, const std::string& name, const Caller&) {
+    return Error(Code::not_found, path + " has no " + name).with_error_number(ENODATA);
+  }
+  virtual Result<std::vector<std::string>> xattr_names(const std::string&, const Caller&) {
+    return std::vector<std::string>();
+  }
+
+ private:
+  static Error no_changes() { return Error(Code::read_only, "files can not be changed here"); }
 };
 
 }  // namespace hearth

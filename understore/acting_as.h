@@ -8,7 +8,7 @@
 //          can not be switched back ends the process.
 #pragma once
 
-#include "understore/changes.h"
+#include <hearth/changes.h>
 
 #include <hearth/result.h>
 

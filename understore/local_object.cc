@@ -77,7 +77,7 @@ LocalObject object_of(const ConfinedRoot& root, const struct statx& status) {
   info.version = version_of(root, status, info.type);
   if (info.type == FileType::directory) {
     const std::int64_t changed = std::max(info.mtime_ns, info.ctime_ns);
-    if (settled_since(changed, directory_settle_time) == Settled::no) info.version.clear();
+    if (settled_since(changed, directory_settle_time) == Settled::no) add_nonce(info);
   } else {
     object.settled = settled_since(info.ctime_ns, settle_time);
   }

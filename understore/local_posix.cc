@@ -100,6 +100,7 @@ class Changing {
     });
   }
   Result<ChangeResult> operator()(const SyncDirectory& sync);
+  Result<ChangeResult> operator()(const LookAgain& look);
 
  private:
   template <class Call>
@@ -228,6 +229,22 @@ Result<ChangeResult> Changing::operator()(const SyncDirectory& sync) {
   }
   result_.version_before = version_of(std::move(looked));
   touched(sync.path, look_at_fd(root_, directory.get(), sync.path));
+  return std::move(result_);
+}
+
+// Nothing is asked for in the caller's name: it is the process that wants to know.
+Result<ChangeResult> Changing::operator()(const LookAgain& look) {
+  if (look.path.empty()) {
+    TRY(fd, root_.open_beneath(look.path, O_PATH));
+    touched(look.path, look_at_fd(root_, fd.get(), look.path));
+    return std::move(result_);
+  }
+  const SplitPath split = split_store_path(look.path);
+  TRY(parent, root_.open_parent(split.parent));
+  Entry entry;
+  entry.directory = std::move(parent);
+  entry.name = split.name;
+  touched_entry(look.path, entry);
   return std::move(result_);
 }
 

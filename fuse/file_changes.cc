@@ -1,0 +1,353 @@
+// FileSystem: changes, and files that are open in place.
+#include "fuse/file_system.h"
+
+#include "common/change_wire.h"
+#include "common/log.h"
+#include "common/object_identity.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <utility>
+
+namespace hearth {
+namespace {
+
+constexpr std::size_t longest_name = 255;
+
+Error replaced(const std::string& path) {
+  return Error(Code::stale, path + " is another file now; look it up again");
+}
+
+// For what the mount itself wants to know or to hold: whoever called it was let through by the kernel before.
+Caller this_process() { return Caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0}; }
+
+Status check_name(std::string_view name) {
+  if (name.size() <= longest_name) return ok();
+  return Error(Code::name_too_long, "a name of " + std::to_string(name.size()) + " bytes");
+}
+
+}  // namespace
+
+Status FileSystem::check_writable() const {
+  if (options_.writing == MountOptions::Writing::allow) return ok();
+  return Error(Code::read_only, "the mount is read only; mount it with the option writable");
+}
+
+// ---- files that are open in place
+
+Result<FileSystem::Live> FileSystem::go_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller) {
+  if (LiveFiles::Handle live = lives_.find(node)) {
+    const bool enough = access == LiveFile::Access::read || live->access() == LiveFile::Access::write;
+    if (enough && (flags & O_TRUNC) != 0) CHECK_OK(live->truncate(0, caller.uid));
+    if (enough) return Live{.file = std::move(live)};
+  }
+  TRY(known, nodes_.status(node));
+  TRY(path, nodes_.path(node));
+  OpenForWriting how;
+  how.path = path;
+  how.read_only = access == LiveFile::Access::read;
+  auto opened = source_.open_in_place(how, caller);
+  if (!opened && opened.code() != Code::not_found) return std::move(opened).error();
+  if (!opened || object_key(opened->version) != object_key(known.version)) {
+    static_cast<void>(source_.change(LookAgain{.path = path}, this_process()));
+    counters_.stale_open();
+    return replaced(path);
+  }
+  const bool is_live = lives_.find(node) != nullptr;
+  const bool other_content = !is_live && without_nonce(opened->version) != without_nonce(known.version);
+  // Handles of the version that was would read a mix.
+  if (other_content && modes_.handles(node) != 0) {
+    static_cast<void>(source_.change(LookAgain{.path = path}, this_process()));
+    counters_.stale_open();
+    return replaced(path);
+  }
+  Live live;
+  live.file = lives_.put(node, std::move(opened->fd), access);
+  nodes_.set_content(node, NodeTable::Content::live);
+  if (other_content) live.pages = FileHandle::Pages::drop;
+  if ((flags & O_TRUNC) != 0) CHECK_OK(live.file->truncate(0, caller.uid));
+  return live;
+}
+
+Result<std::shared_ptr<FileHandle>> FileSystem::open_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller) {
+  CHECK_OK(nodes_.pin(node));
+  auto live = go_live(node, access, flags, caller);
+  if (!live) {
+    if (nodes_.unpin(node) == 0) end_live(node);
+    return std::move(live).error();
+  }
+  auto handle = std::make_shared<FileHandle>();
+  handle->node = node;
+  handle->may_go_live = true;
+  handle->pages = live->pages;
+  handle->opened = modes_.open(node, nullptr, 0);
+  counters_.open_files.fetch_add(1, std::memory_order_relaxed);
+  counters_.opened_cached();
+  return handle;
+}
+
+LiveFiles::Handle FileSystem::live_of(const FileHandle& handle) const {
+  return handle.may_go_live ? lives_.find(handle.node) : nullptr;
+}
+
+// The master learns what the file is now, and what the kernel cached of it stays right for that version if nobody else
+// changed it since.
+void FileSystem::end_live(NodeId node) {
+  const LiveFiles::Handle live = lives_.find(node);
+  if (live == nullptr) return;
+  auto known = nodes_.status(node);
+  const auto last = known ? live->status(*known) : Result<FileStatus>(known.error());
+  if (last && nodes_.has_name(node)) {
+    const auto now = look_again(node);
+    const bool ours = now && now->ctime_ns == last->ctime_ns && now->length_bytes == last->length_bytes &&
+                      object_key(now->version) == object_key(known->version);
+    if (ours) nodes_.adopt(node, *now);
+  }
+  lives_.erase_unless(node, [&] {
+    if (nodes_.pinned(node)) return true;  // opened again meanwhile
+    nodes_.set_content(node, NodeTable::Content::of_version);
+    return false;
+  });
+}
+
+Result<FileStatus> FileSystem::look_again(NodeId node) {
+  TRY(path, nodes_.path(node));
+  TRY(changed, source_.change(LookAgain{.path = path}, this_process()));
+  if (!changed.status) return Error(Code::stale, path + " was removed");
+  nodes_.refresh(node, *changed.status);
+  return std::move(*changed.status);
+}
+
+// A file that loses its last name while it is open is read on, and written, until it is closed.
+void FileSystem::hold_if_open(NodeId parent, std::string_view name) {
+  const auto node = nodes_.find(parent, name);
+  if (!node || modes_.handles(*node) == 0 || lives_.find(*node)) return;
+  const auto held = go_live(*node, LiveFile::Access::read, 0, this_process());
+  if (!held) log_debug("fuse_open_file_not_held", {{"path", path_of(*node)}, {"reason", held.error().message()}});
+}
+
+// A change of names or attributes gives a file a new version with the same content.
+void FileSystem::adopt(NodeId node, const Changed& changed) {
+  if (!changed.status) return;
+  const auto known = nodes_.status(node);
+  if (!known || lives_.find(node)) return;
+  const bool same = known->type == EntryType::directory ||
+                    (object_key(known->version) == object_key(changed.status->version) &&
+                     without_nonce(known->version) == without_nonce(changed.version_before));
+  if (same) nodes_.adopt(node, *changed.status);
+}
+
+// ---- names
+
+Result<FileSystem::Created> FileSystem::create(NodeId parent, std::string_view name, std::uint32_t mode, int flags,
+                                               const Caller& caller) {
+  CHECK_OK(check_writable());
+  CHECK_OK(check_name(name));
+  TRY(path, nodes_.path(parent, name));
+  OpenForWriting how;
+  how.path = path;
+  how.create = true;
+  how.exclusive = (flags & O_EXCL) != 0;
+  how.mode = mode;
+  TRY(opened, source_.open_in_place(how, caller));
+  TRY(changed, source_.change(LookAgain{.path = path}, this_process()));
+  if (!changed.status || object_key(changed.status->version) != object_key(opened.version)) return replaced(path);
+  Created out;
+  TRY(entry, enter(parent, name, std::move(*changed.status)));
+  out.entry = std::move(entry);
+  const NodeId node = out.entry.node;
+  CHECK_OK(nodes_.pin(node));
+  const LiveFiles::Handle live = lives_.put(node, std::move(opened.fd), LiveFile::Access::write);
+  nodes_.set_content(node, NodeTable::Content::live);
+  out.handle = std::make_shared<FileHandle>();
+  out.handle->node = node;
+  out.handle->may_go_live = true;
+  out.handle->opened = modes_.open(node, nullptr, 0);
+  counters_.open_files.fetch_add(1, std::memory_order_relaxed);
+  counters_.opened_cached();
+  if ((flags & O_TRUNC) != 0 && !opened.is_new) {
+    const Status truncated = live->truncate(0, caller.uid);
+    if (!truncated) {
+      release(*out.handle);
+      nodes_.forget(node, 1);
+      return truncated.error();
+    }
+    out.entry.status.length_bytes = 0;
+  }
+  return out;
+}
+
+Result<NodeEntry> FileSystem::make(NodeId parent, std::string_view name, Change change, const Caller& caller) {
+  CHECK_OK(check_writable());
+  CHECK_OK(check_name(name));
+  TRY(path, nodes_.path(parent, name));
+  hearth::path_of(change) = path;
+  TRY(changed, source_.change(change, caller));
+  if (!changed.status) return Error(Code::stale, path + " was removed at once");
+  return enter(parent, name, std::move(*changed.status));
+}
+
+Result<NodeEntry> FileSystem::link(NodeId node, NodeId parent, std::string_view name, const Caller& caller) {
+  CHECK_OK(check_writable());
+  CHECK_OK(check_name(name));
+  MakeLink link;
+  TRY(existing, nodes_.path(node));
+  TRY(path, nodes_.path(parent, name));
+  link.existing = existing;
+  link.path = path;
+  TRY(changed, source_.change(link, caller));
+  if (!changed.status) return Error(Code::stale, path + " was removed at once");
+  adopt(node, changed);
+  for (const std::string& other : nodes_.paths(node)) source_.forget(other);
+  return enter(parent, name, std::move(*changed.status));
+}
+
+Status FileSystem::remove(NodeId parent, std::string_view name, Removal what, const Caller& caller) {
+  CHECK_OK(check_writable());
+  TRY(path, nodes_.path(parent, name));
+  if (what == Removal::directory) {
+    CHECK_OK(source_.change(RemoveDirectory{.path = path}, caller));
+    nodes_.drop_name(parent, name);
+    return ok();
+  }
+  hold_if_open(parent, name);
+  const auto node = nodes_.find(parent, name);
+  CHECK_OK(source_.change(RemoveFile{.path = path}, caller));
+  nodes_.drop_name(parent, name);
+  if (node) {
+    for (const std::string& other : nodes_.paths(*node)) source_.forget(other);
+  }
+  return ok();
+}
+
+Status FileSystem::rename(NodeId parent, std::string_view name, NodeId to_parent, std::string_view to_name,
+                          Rename::Target target, const Caller& caller) {
+  CHECK_OK(check_writable());
+  CHECK_OK(check_name(to_name));
+  Rename rename;
+  TRY(from, nodes_.path(parent, name));
+  TRY(to, nodes_.path(to_parent, to_name));
+  rename.from = from;
+  rename.to = to;
+  rename.target = target;
+  if (target == Rename::Target::replace) hold_if_open(to_parent, to_name);
+  const auto moved = nodes_.find(parent, name);
+  TRY(changed, source_.change(rename, caller));
+  if (target == Rename::Target::exchange) {
+    nodes_.exchange_names(parent, name, to_parent, to_name);
+  } else {
+    nodes_.move_name(parent, name, to_parent, to_name);
+  }
+  if (moved) {
+    adopt(*moved, changed);
+    for (const std::string& other : nodes_.paths(*moved)) source_.forget(other);
+  }
+  return ok();
+}
+
+// ---- attributes
+
+Result<NodeAttributes> FileSystem::set_attributes(NodeId node, SetAttributes wanted, std::optional<std::uint64_t> length,
+                                                  const FileHandle* handle, const Caller& caller) {
+  CHECK_OK(check_writable());
+  if (length) {
+    // Of a handle: open already. Otherwise for as long as it takes.
+    TRY(open, handle != nullptr ? Result<std::shared_ptr<FileHandle>>(nullptr)
+                                : open_live(node, LiveFile::Access::write, 0, caller));
+    const LiveFiles::Handle live = lives_.find(node);
+    const Status truncated = live ? live->truncate(*length, caller.uid) : Status(Error(Code::internal, "truncating a file that is not open"));
+    if (open) release(*open);
+    CHECK_OK(truncated);
+  }
+  const bool others = wanted.mode || wanted.uid || wanted.gid || wanted.atime || wanted.mtime;
+  if (others) {
+    const LiveFiles::Handle live = lives_.find(node);
+    if (!nodes_.has_name(node)) {
+      if (!live) return Error(Code::stale, path_of(node) + " has no name and is not open");
+      CHECK_OK(live->set_attributes(wanted));  // the kernel checked the caller's rights
+    } else {
+      TRY(path, nodes_.path(node));
+      wanted.path = path;
+      TRY(changed, source_.change(wanted, caller));
+      adopt(node, changed);
+      for (const std::string& other : nodes_.paths(node)) source_.forget(other);
+    }
+  }
+  return attributes(node);
+}
+
+Status FileSystem::set_xattr(NodeId node, Change change, const Caller& caller) {
+  CHECK_OK(check_writable());
+  TRY(path, nodes_.path(node));
+  hearth::path_of(change) = path;
+  TRY(changed, source_.change(change, caller));
+  adopt(node, changed);
+  for (const std::string& other : nodes_.paths(node)) source_.forget(other);
+  return ok();
+}
+
+// ---- bytes
+
+Status FileSystem::write(const FileHandle& handle, std::span<const std::byte> bytes, std::uint64_t offset,
+                         LiveFile::Place place, std::uint32_t uid) {
+  const LiveFiles::Handle live = live_of(handle);
+  if (!live) return Error(Code::read_only, path_of(handle.node) + " is not open for writing");
+  return live->write(bytes, offset, place, uid);
+}
+
+Status FileSystem::flush(const FileHandle& handle) {
+  const LiveFiles::Handle live = live_of(handle);
+  if (!live || !live->take_written() || !nodes_.has_name(handle.node)) return ok();
+  const auto looked = look_again(handle.node);
+  // The bytes are in the store; others see them when their metadata is old enough.
+  if (!looked) log_debug("fuse_close_not_announced", {{"path", path_of(handle.node)}, {"reason", looked.error().message()}});
+  return ok();
+}
+
+Status FileSystem::sync(const FileHandle& handle, LiveFile::Sync what) {
+  const LiveFiles::Handle live = live_of(handle);
+  return live ? live->sync(what) : ok();  // a version of the cache is in its store already
+}
+
+Status FileSystem::sync_directory(NodeId node, const Caller& caller) {
+  TRY(status, nodes_.status(node));
+  if (!takes_changes(status)) return ok();
+  TRY(path, nodes_.path(node));
+  CHECK_OK(source_.change(SyncDirectory{.path = path}, caller));
+  return ok();
+}
+
+Status FileSystem::allocate(const FileHandle& handle, int mode, std::uint64_t offset, std::uint64_t length, std::uint32_t uid) {
+  const LiveFiles::Handle live = live_of(handle);
+  if (!live) return Error(Code::read_only, path_of(handle.node) + " is not open for writing");
+  return live->allocate(mode, offset, length, uid);
+}
+
+Result<std::uint64_t> FileSystem::seek(const FileHandle& handle, std::uint64_t offset, int whence, const Caller& caller) {
+  LiveFiles::Handle live = live_of(handle);
+  if (!live && handle.may_go_live) {
+    TRY(opened, go_live(handle.node, LiveFile::Access::read, 0, caller));
+    live = std::move(opened.file);
+  }
+  if (live) return live->seek(offset, whence);
+  // Without holes: what a file system may always say.
+  const std::uint64_t length = handle.file->status().length_bytes;
+  if (offset >= length) return Error(Code::invalid_argument, "behind the end of the file").with_error_number(ENXIO);
+  return whence == SEEK_HOLE ? length : offset;
+}
+
+Result<std::size_t> FileSystem::copy(const FileHandle& from, std::uint64_t from_offset, const FileHandle& to,
+                                     std::uint64_t to_offset, std::size_t length, const Caller& caller) {
+  const LiveFiles::Handle target = live_of(to);
+  LiveFiles::Handle source = live_of(from);
+  if (!source && from.may_go_live) {
+    TRY(opened, go_live(from.node, LiveFile::Access::read, 0, caller));
+    source = std::move(opened.file);
+  }
+  // The kernel copies by reading and writing then.
+  if (!source || !target) return Error(Code::unsupported, "copied by the kernel").with_error_number(EOPNOTSUPP);
+  return source->copy_to(*target, from_offset, to_offset, length, caller.uid);
+}
+
+}  // namespace hearth

@@ -1,0 +1,174 @@
+#include "fuse/live_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace hearth {
+namespace {
+
+Error failed(const char* call, int number = errno) {
+  return Error(code_from_errno(number), std::string(call) + " of a file in the under-store: " + std::strerror(number))
+      .with_error_number(number);
+}
+
+std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; }
+
+timespec to_timespec(const std::optional<SetAttributes::Time>& time) {
+  if (!time) return {0, UTIME_OMIT};
+  if (time->now) return {0, UTIME_NOW};
+  constexpr std::int64_t second_ns = 1'000'000'000;
+  std::int64_t seconds = time->ns / second_ns;
+  if (time->ns % second_ns < 0) --seconds;
+  return {seconds, time->ns - seconds * second_ns};
+}
+
+}  // namespace
+
+LiveFile::Access LiveFile::access() const {
+  const std::lock_guard lock(mutex_);
+  return access_;
+}
+
+void LiveFile::replace(UniqueFd fd, Access access) {
+  auto fresh = std::make_shared<const UniqueFd>(std::move(fd));
+  const std::lock_guard lock(mutex_);
+  fd_.swap(fresh);
+  access_ = access;
+}
+
+LiveFile::Descriptor LiveFile::descriptor() const {
+  const std::lock_guard lock(mutex_);
+  return fd_;
+}
+
+Result<std::size_t> LiveFile::read(std::span<std::byte> into, std::uint64_t offset) const {
+  const Descriptor fd = descriptor();
+  std::size_t done = 0;
+  while (done < into.size()) {
+    const ssize_t count = ::pread(fd->get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return failed("read");
+    if (count == 0) break;
+    done += static_cast<std::size_t>(count);
+  }
+  return done;
+}
+
+// As the kernel does for a local file; the daemon, as root, would be allowed to leave them.
+void LiveFile::drop_privileges(const UniqueFd& fd, std::uint32_t uid) const {
+  if (uid == 0) return;
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0 || (info.st_mode & (S_ISUID | S_ISGID)) == 0) return;
+  mode_t mode = info.st_mode & 07777 & ~static_cast<mode_t>(S_ISUID);
+  if ((mode & S_IXGRP) != 0) mode &= ~static_cast<mode_t>(S_ISGID);  // without it the bit means mandatory locks
+  ::fchmod(fd.get(), mode);
+}
+
+Status LiveFile::write(std::span<const std::byte> bytes, std::uint64_t offset, Place place, std::uint32_t uid) {
+  const Descriptor fd = descriptor();
+  drop_privileges(*fd, uid);
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const iovec part{const_cast<std::byte*>(bytes.data() + done), bytes.size() - done};
+    const int flags = place == Place::at_end ? RWF_APPEND : 0;
+    const ssize_t count = ::pwritev2(fd->get(), &part, 1, static_cast<off_t>(offset + done), flags);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return failed("write");
+    mark_written();
+    done += static_cast<std::size_t>(count);
+  }
+  return ok();
+}
+
+Status LiveFile::truncate(std::uint64_t length, std::uint32_t uid) {
+  const Descriptor fd = descriptor();
+  drop_privileges(*fd, uid);
+  if (::ftruncate(fd->get(), static_cast<off_t>(length)) != 0) return failed("truncate");
+  mark_written();
+  return ok();
+}
+
+Status LiveFile::allocate(int mode, std::uint64_t offset, std::uint64_t length, std::uint32_t uid) {
+  const Descriptor fd = descriptor();
+  drop_privileges(*fd, uid);
+  if (::fallocate(fd->get(), mode, static_cast<off_t>(offset), static_cast<off_t>(length)) != 0) return failed("fallocate");
+  mark_written();
+  return ok();
+}
+
+Status LiveFile::sync(Sync what) const {
+  const Descriptor fd = descriptor();
+  const int result = what == Sync::data ? ::fdatasync(fd->get()) : ::fsync(fd->get());
+  return result == 0 ? ok() : failed("sync");
+}
+
+Result<std::uint64_t> LiveFile::seek(std::uint64_t offset, int whence) const {
+  const Descriptor fd = descriptor();
+  const off_t found = ::lseek(fd->get(), static_cast<off_t>(offset), whence);  // nobody uses the descriptor's own position
+  if (found < 0) return failed("seek");
+  return static_cast<std::uint64_t>(found);
+}
+
+Result<std::size_t> LiveFile::copy_to(LiveFile& other, std::uint64_t from, std::uint64_t to, std::size_t length, std::uint32_t uid) {
+  const Descriptor source = descriptor();
+  const Descriptor target = other.descriptor();
+  other.drop_privileges(*target, uid);
+  off_t in = static_cast<off_t>(from);
+  off_t out = static_cast<off_t>(to);
+  const ssize_t count = ::copy_file_range(source->get(), &in, target->get(), &out, length, 0);
+  if (count < 0) return failed("copy_file_range");
+  other.mark_written();
+  return static_cast<std::size_t>(count);
+}
+
+Status LiveFile::set_attributes(const SetAttributes& set) const {
+  const Descriptor fd = descriptor();
+  constexpr auto keep = static_cast<std::uint32_t>(-1);
+  if ((set.uid || set.gid) && ::fchown(fd->get(), set.uid.value_or(keep), set.gid.value_or(keep)) != 0) return failed("chown");
+  if (set.mode && ::fchmod(fd->get(), *set.mode & 07777) != 0) return failed("chmod");
+  if (set.atime || set.mtime) {
+    const timespec times[2] = {to_timespec(set.atime), to_timespec(set.mtime)};
+    if (::futimens(fd->get(), times) != 0) return failed("utimens");
+  }
+  return ok();
+}
+
+Result<FileStatus> LiveFile::status(FileStatus known) const {
+  const Descriptor fd = descriptor();
+  struct stat info {};
+  if (::fstat(fd->get(), &info) != 0) return failed("stat");
+  known.length_bytes = static_cast<std::uint64_t>(info.st_size);
+  known.mode = info.st_mode & 07777;
+  known.uid = info.st_uid;
+  known.gid = info.st_gid;
+  known.link_count = static_cast<std::uint32_t>(info.st_nlink);
+  known.atime_ns = nanoseconds(info.st_atim);
+  known.mtime_ns = nanoseconds(info.st_mtim);
+  known.ctime_ns = nanoseconds(info.st_ctim);
+  return known;
+}
+
+LiveFiles::Handle LiveFiles::find(NodeId node) const {
+  const std::shared_lock lock(mutex_);
+  const auto found = files_.find(node);
+  return found == files_.end() ? nullptr : found->second;
+}
+
+LiveFiles::Handle LiveFiles::put(NodeId node, UniqueFd fd, LiveFile::Access access) {
+  const std::unique_lock lock(mutex_);
+  Handle& file = files_[node];
+  if (file == nullptr) {
+    file = std::make_shared<LiveFile>(std::move(fd), access);
+  } else if (access == LiveFile::Access::write && file->access() == LiveFile::Access::read) {
+    file->replace(std::move(fd), access);
+  }
+  return file;
+}
+
+}  // namespace hearth

@@ -1,0 +1,84 @@
+// Files that are open in place: their bytes are those of the under-store's own file, not of a cached version.
+//
+// Threads: any.
+// Owns:    one descriptor per live node, until its last handle is released.
+#pragma once
+
+#include "common/fd.h"
+#include "fuse/node_table.h"
+
+#include <hearth/client.h>
+#include <hearth/result.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <span>
+#include <unordered_map>
+
+namespace hearth {
+
+class LiveFile {
+ public:
+  enum class Access : std::uint8_t { read, write };
+  LiveFile(UniqueFd fd, Access access) : fd_(std::make_shared<const UniqueFd>(std::move(fd))), access_(access) {}
+
+  Access access() const;
+  // From reading to writing; calls under way end on the descriptor that they began with.
+  void replace(UniqueFd fd, Access access);
+
+  // Short only at the end of the file. Errors carry their errno.
+  Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const;
+  enum class Place : std::uint8_t { at_offset, at_end };
+  // All of `bytes`, in the name of `uid`: a write of anybody but root takes set-user-id and set-group-id away.
+  Status write(std::span<const std::byte> bytes, std::uint64_t offset, Place place, std::uint32_t uid);
+  Status truncate(std::uint64_t length, std::uint32_t uid);
+  Status allocate(int mode, std::uint64_t offset, std::uint64_t length, std::uint32_t uid);
+  enum class Sync : std::uint8_t { data, all };
+  Status sync(Sync what) const;
+  Result<std::uint64_t> seek(std::uint64_t offset, int whence) const;  // SEEK_DATA, SEEK_HOLE
+  Result<std::size_t> copy_to(LiveFile& other, std::uint64_t from, std::uint64_t to, std::size_t length, std::uint32_t uid);
+  // For a file that has no name left.
+  Status set_attributes(const SetAttributes& set) const;
+  // What the file is now, on top of what was known of it.
+  Result<FileStatus> status(FileStatus known) const;
+
+  // Whether anything was written since the last call.
+  bool take_written() { return written_.exchange(false, std::memory_order_acq_rel); }
+  void mark_written() { written_.store(true, std::memory_order_release); }
+
+ private:
+  using Descriptor = std::shared_ptr<const UniqueFd>;  // shared: calls under way
+  Descriptor descriptor() const;
+  void drop_privileges(const UniqueFd& fd, std::uint32_t uid) const;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_
+  Descriptor fd_;
+  Access access_;
+  std::atomic<bool> written_{false};
+};
+
+class LiveFiles {
+ public:
+  using Handle = std::shared_ptr<LiveFile>;  // shared: handles and calls under way
+  Handle find(NodeId node) const;
+  // The one that is there already, with at least this access, or a new one of `fd`.
+  Handle put(NodeId node, UniqueFd fd, LiveFile::Access access);
+  // Takes the node out unless `still_needed`, which is asked while nobody can find it.
+  template <class Condition>
+  bool erase_unless(NodeId node, Condition still_needed) {
+    const std::unique_lock lock(mutex_);
+    if (still_needed()) return false;
+    return files_.erase(node) != 0;
+  }
+
+ private:
+  mutable std::shared_mutex mutex_;
+  std::unordered_map<NodeId, Handle> files_;  // Guarded by mutex_
+};
+
+}  // namespace hearth
