@@ -19,7 +19,7 @@ Error replaced(const std::string& path) {
   return Error(Code::stale, path + " is another file now; look it up again");
 }
 
-// For what the mount itself wants to know or to hold: whoever called it was let through by the kernel before.
+// For what the mount itself wants to know or to hold: the kernel let its caller through before.
 Caller this_process() { return Caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0}; }
 
 Status check_name(std::string_view name) {
@@ -43,6 +43,14 @@ Result<FileSystem::Live> FileSystem::go_live(NodeId node, LiveFile::Access acces
     if (enough) return Live{.file = std::move(live)};
   }
   TRY(known, nodes_.status(node));
+  if (LiveFiles::Handle live = lives_.find(node); live && !nodes_.has_name(node)) {
+    // Without a name it is found by its descriptor alone.
+    TRY(again, live->reopen(O_RDWR));
+    Live out;
+    out.file = lives_.put(node, std::move(again), access);
+    if ((flags & O_TRUNC) != 0) CHECK_OK(out.file->truncate(0, caller.uid));
+    return out;
+  }
   TRY(path, nodes_.path(node));
   OpenForWriting how;
   how.path = path;
@@ -81,6 +89,10 @@ Result<std::shared_ptr<FileHandle>> FileSystem::open_live(NodeId node, LiveFile:
   handle->node = node;
   handle->may_go_live = true;
   handle->pages = live->pages;
+  if ((flags & O_NOATIME) != 0 && access == LiveFile::Access::read) {
+    auto quiet = live->file->reopen(O_RDONLY | O_NOATIME);
+    if (quiet) handle->quiet = std::move(*quiet);
+  }
   handle->opened = modes_.open(node, nullptr, 0);
   counters_.open_files.fetch_add(1, std::memory_order_relaxed);
   counters_.opened_cached();

@@ -18,6 +18,9 @@ constexpr Duration capacity_freshness = std::chrono::seconds(1);
 // An open version does not change, so this only bounds how late its mode bits follow.
 constexpr Duration open_attr_timeout = std::chrono::seconds(1);
 
+// For what the mount itself wants to know or to hold: the kernel let its caller through before.
+Caller this_process() { return Caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0}; }
+
 Error changed(const std::string& path) {
   return Error(Code::stale, path + " has another version now; open it again");
 }
@@ -77,6 +80,10 @@ Result<NodeAttributes> FileSystem::attributes(NodeId node) {
     TRY(now, live->status(std::move(known)));
     return NodeAttributes{std::move(now), std::min(open_attr_timeout, options_.attr_timeout)};
   }
+  if (!nodes_.has_name(node)) {  // removed in this mount, and somebody still stands in it
+    known.link_count = 0;
+    return NodeAttributes{std::move(known), options_.attr_timeout};
+  }
   if (takes_changes(known)) {
     if (known.link_count > 1 && known.type != EntryType::directory) {
       TRY(now, look_again(node));
@@ -121,7 +128,7 @@ Result<std::shared_ptr<FileHandle>> FileSystem::open(NodeId node, int flags, con
   }
   // What changed a moment ago has no version yet that a cache could keep.
   if (takes_changes(known) && (lives_.find(node) || has_nonce(known.version))) {
-    return open_live(node, LiveFile::Access::read, flags, caller);
+    return open_live(node, LiveFile::Access::read, flags, this_process());
   }
   TRY(path, nodes_.path(node));
   auto file = source_.open(path);
@@ -170,7 +177,7 @@ Result<ReadView> FileSystem::read(const FileHandle& handle, std::uint64_t offset
                                   std::span<std::byte> scratch) {
   if (const LiveFiles::Handle live = live_of(handle)) {
     if (size > scratch.size()) return Error(Code::internal, "a read of more than the mount's max_read");
-    TRY(count, live->read(scratch.first(size), offset));
+    TRY(count, live->read(scratch.first(size), offset, handle.quiet ? &handle.quiet : nullptr));
     counters_.read_copied(count);
     return ReadView{.bytes = scratch.first(count), .hold = nullptr};
   }
@@ -206,7 +213,12 @@ void FileSystem::release(FileHandle& handle) {
 }
 
 Result<std::shared_ptr<DirectoryHandle>> FileSystem::opendir(NodeId node) {
-  TRY(path, nodes_.path(node));
+  // One that was removed has no path, and is empty.
+  std::string path;
+  if (nodes_.has_name(node)) {
+    TRY(found, nodes_.path(node));
+    path = std::move(found);
+  }
   CHECK_OK(nodes_.pin(node));
   counters_.open_directories.fetch_add(1, std::memory_order_relaxed);
   return std::shared_ptr<DirectoryHandle>(new DirectoryHandle{node, {source_, std::move(path)}});

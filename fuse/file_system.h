@@ -45,6 +45,7 @@ struct FileHandle {
   std::shared_ptr<SourceFile> file;  // shared: a prefetch and an abandoned read outlive the handle; null: a live file
   bool may_go_live = false;  // where changes are taken: the node is asked at each read
   enum class Pages : std::uint8_t { keep, drop } pages = Pages::keep;  // what the kernel cached of the node
+  UniqueFd quiet;  // opened with O_NOATIME: reads go through a descriptor of their own
   std::optional<MappedBlock> block;  // the whole file, when it was resident at open
   IoModes::Opened opened;
 };

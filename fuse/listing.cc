@@ -75,6 +75,7 @@ Status fill(ListingReply& reply, Request& request, DirectoryHandle& handle, std:
     if (status) item.status = std::move(*status);
     if (reply.add(item, dots + 1) == DirectoryStream::Next::stop) return ok();
   }
+  if (!request.files().nodes().has_name(handle.node)) return ok();  // removed, so empty
   return handle.stream.read(position, [&](const DirectoryItem& item, std::uint64_t behind) {
     return reply.add(item, behind);
   });

@@ -47,8 +47,16 @@ LiveFile::Descriptor LiveFile::descriptor() const {
   return fd_;
 }
 
-Result<std::size_t> LiveFile::read(std::span<std::byte> into, std::uint64_t offset) const {
+Result<UniqueFd> LiveFile::reopen(int flags) const {
   const Descriptor fd = descriptor();
+  UniqueFd again(::open(("/proc/self/fd/" + std::to_string(fd->get())).c_str(), flags | O_CLOEXEC));
+  if (!again) return failed("reopening");
+  return again;
+}
+
+Result<std::size_t> LiveFile::read(std::span<std::byte> into, std::uint64_t offset, const UniqueFd* quiet) const {
+  const Descriptor kept = descriptor();
+  const UniqueFd* fd = quiet != nullptr ? quiet : kept.get();
   std::size_t done = 0;
   while (done < into.size()) {
     const ssize_t count = ::pread(fd->get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
@@ -143,7 +151,9 @@ Result<FileStatus> LiveFile::status(FileStatus known) const {
   const Descriptor fd = descriptor();
   struct stat info {};
   if (::fstat(fd->get(), &info) != 0) return failed("stat");
+  constexpr std::uint64_t unit = 512;
   known.length_bytes = static_cast<std::uint64_t>(info.st_size);
+  known.allocated_bytes = static_cast<std::uint64_t>(info.st_blocks) * unit;
   known.mode = info.st_mode & 07777;
   known.uid = info.st_uid;
   known.gid = info.st_gid;

@@ -31,7 +31,10 @@ class LiveFile {
   void replace(UniqueFd fd, Access access);
 
   // Short only at the end of the file. Errors carry their errno.
-  Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const;
+  // `quiet`: another descriptor of the file, to read through; null for the file's own.
+  Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset, const UniqueFd* quiet = nullptr) const;
+  // Another descriptor of the same file, whatever became of its name; `flags` of open(2).
+  Result<UniqueFd> reopen(int flags) const;
   enum class Place : std::uint8_t { at_offset, at_end };
   // All of `bytes`, in the name of `uid`: a write of anybody but root takes set-user-id and set-group-id away.
   Status write(std::span<const std::byte> bytes, std::uint64_t offset, Place place, std::uint32_t uid);

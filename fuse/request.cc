@@ -87,7 +87,8 @@ struct stat to_stat(const FileStatus& status) {
   info.st_uid = status.uid;
   info.st_gid = status.gid;
   info.st_size = static_cast<off_t>(status.type == EntryType::symlink ? status.symlink_target.size() : status.length_bytes);
-  info.st_blocks = static_cast<blkcnt_t>((status.length_bytes + 511) / 512);
+  constexpr std::uint64_t unit = 512;
+  info.st_blocks = static_cast<blkcnt_t>((status.allocated_bytes.value_or(status.length_bytes) + unit - 1) / unit);
   info.st_blksize = 128 << 10;  // what stdio and cp read at once; a buffer of it is allocated per open FILE
   constexpr std::int64_t second_ns = 1'000'000'000;
   const auto to_timespec = [](std::int64_t ns) {

@@ -74,7 +74,11 @@ void on_rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t t
 std::optional<SetAttributes::Time> time_of(int to_set, int given, int now, const timespec& time) {
   if ((to_set & now) != 0) return SetAttributes::Time{.now = true, .ns = 0};
   if ((to_set & given) == 0) return std::nullopt;
-  return SetAttributes::Time{.now = false, .ns = time.tv_sec * 1'000'000'000LL + time.tv_nsec};
+  // Nanoseconds in 64 bits end in the years 1677 and 2262.
+  constexpr std::int64_t second_ns = 1'000'000'000;
+  constexpr std::int64_t last_second = INT64_MAX / second_ns - 1;
+  const std::int64_t seconds = std::clamp<std::int64_t>(time.tv_sec, -last_second, last_second);
+  return SetAttributes::Time{.now = false, .ns = seconds * second_ns + time.tv_nsec};
 }
 
 void on_setattr(fuse_req_t req, fuse_ino_t node, struct stat* info, int to_set, fuse_file_info* open) {

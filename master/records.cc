@@ -132,6 +132,7 @@ std::string encode(const Inode& inode) {
     out.number(inode.load.entries);
   }
   out.signed_number(inode.atime_ns);
+  out.number(inode.allocated_bytes ? *inode.allocated_bytes + 1 : 0);
   if (inode.type == FileType::other) {
     out.number(inode.special);
     out.number(inode.device);
@@ -162,6 +163,8 @@ Result<Inode> decode_inode(InodeId id, std::string_view record) {
   }
   if (in.format() > 1) {
     inode.atime_ns = in.signed_number();
+    const std::uint64_t allocated = in.number();
+    if (allocated != 0) inode.allocated_bytes = allocated - 1;
     if (inode.type == FileType::other) {
       inode.special = in.small_number();
       inode.device = in.number();
@@ -293,6 +296,7 @@ Inode inode_from_object(const ObjectInfo& object, Moment checked) {
   inode.atime_ns = object.atime_ns;
   inode.special = object.special;
   inode.device = object.device;
+  inode.allocated_bytes = object.allocated_bytes;
   inode.version = object.version;
   inode.symlink_target = object.symlink_target;
   inode.checked = checked;
@@ -302,7 +306,7 @@ Inode inode_from_object(const ObjectInfo& object, Moment checked) {
 bool same_attributes(const Inode& a, const Inode& b) {
   return a.type == b.type && a.length_bytes == b.length_bytes && a.mode == b.mode && a.uid == b.uid &&
          a.gid == b.gid && a.link_count == b.link_count && a.mtime_ns == b.mtime_ns && a.ctime_ns == b.ctime_ns &&
-         a.atime_ns == b.atime_ns && a.special == b.special && a.device == b.device && a.version == b.version && a.symlink_target == b.symlink_target;
+         a.atime_ns == b.atime_ns && a.special == b.special && a.device == b.device && a.allocated_bytes == b.allocated_bytes && a.version == b.version && a.symlink_target == b.symlink_target;
 }
 
 }  // namespace hearth::master

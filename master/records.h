@@ -15,6 +15,7 @@
 #include <hearth/result.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -55,6 +56,7 @@ struct Inode {
   std::int64_t atime_ns = 0;   // 0: the store has none
   std::uint32_t special = 0;   // FileType::other: S_IFMT bits, 0 when not known
   std::uint64_t device = 0;
+  std::optional<std::uint64_t> allocated_bytes;
   std::string version;
   std::string symlink_target;
   Moment checked;      // the under-store was asked then, and this is what it said

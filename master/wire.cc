@@ -75,6 +75,7 @@ void to_wire(const FileView& file, proto::FileInfo& out) {
   out.set_atime_ns(inode.atime_ns);
   out.set_special(inode.special);
   out.set_device(inode.device);
+  if (inode.allocated_bytes) out.set_allocated_bytes(*inode.allocated_bytes);
   out.set_writable(file.writing == AttachmentSettings::Writing::allowed);
   out.set_version(inode.version);
   out.set_symlink_target(inode.symlink_target);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -25,7 +26,12 @@ std::string hex(std::uint64_t number) {
   return {digits.data(), end};
 }
 
-std::int64_t nanoseconds(const statx_timestamp& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; }
+// Times outside of 64 bits (before 1677, after 2262) stay at the nearest that fits.
+std::int64_t nanoseconds(const statx_timestamp& time) {
+  constexpr std::int64_t second_ns = 1'000'000'000;
+  constexpr std::int64_t last_second = INT64_MAX / second_ns - 1;
+  return std::clamp<std::int64_t>(time.tv_sec, -last_second, last_second) * second_ns + time.tv_nsec;
+}
 
 // The clock that stamps files, not the process's: the two are compared with each other.
 std::int64_t kernel_now_ns() {
@@ -74,6 +80,8 @@ LocalObject object_of(const ConfinedRoot& root, const struct statx& status) {
   info.atime_ns = nanoseconds(status.stx_atime);
   if (info.type == FileType::other) info.special = status.stx_mode & S_IFMT;
   if (S_ISCHR(status.stx_mode) || S_ISBLK(status.stx_mode)) info.device = makedev(status.stx_rdev_major, status.stx_rdev_minor);
+  constexpr std::uint64_t sector = 512;  // of stx_blocks, whatever the file system's own
+  info.allocated_bytes = status.stx_blocks * sector;
   info.version = version_of(root, status, info.type);
   if (info.type == FileType::directory) {
     const std::int64_t changed = std::max(info.mtime_ns, info.ctime_ns);

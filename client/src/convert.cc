@@ -59,6 +59,7 @@ FileStatus to_status(const proto::FileInfo& info) {
   out.atime_ns = info.atime_ns();
   out.special = info.special();
   out.device = info.device();
+  if (info.has_allocated_bytes()) out.allocated_bytes = info.allocated_bytes();
   out.writable = info.writable();
   out.version = info.version();
   out.symlink_target = info.symlink_target();

@@ -60,6 +60,7 @@ struct FileStatus {
   std::int64_t atime_ns = 0;   // 0: not known; then it is the mtime
   std::uint32_t special = 0;   // EntryType::other: its S_IFMT bits, 0 when not known
   std::uint64_t device = 0;    // of a character or block device
+  std::optional<std::uint64_t> allocated_bytes;  // on the under-store's disk; nothing: not known
   std::string version;         // equal versions have equal content
   std::string symlink_target;
   std::uint32_t attachment = 0;
