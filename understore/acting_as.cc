@@ -5,9 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -64,7 +62,7 @@ Result<ActingAs> ActingAs::become(const Caller& caller) {
     if (caller.uid != ::geteuid()) return refused(caller, "it is not root");
   } else if (!is_root_itself(caller)) {
     Identity before;
-    if (!read_identity(before)) return refused(caller, std::strerror(errno));
+    if (!read_identity(before)) return refused(caller, "it can not tell who it is itself (seccomp?)");
     acting.before_ = std::move(before);
     if (!acting.switch_to(caller)) return refused(caller, "the kernel refused to switch (capabilities or a user namespace)");
   }
@@ -79,6 +77,7 @@ Result<ActingAs> ActingAs::become(const Caller& caller) {
 bool ActingAs::read_identity(Identity& identity) {
   identity.uid = fs_uid();
   identity.gid = fs_gid();
+  if (identity.uid == nobody_at_all || identity.gid == nobody_at_all) return false;  // seccomp forbids asking
   auto header = this_thread();
   if (::syscall(SYS_capget, &header, identity.capabilities.data()) != 0) return false;
   const long count = ::syscall(SYS_getgroups, 0, nullptr);
@@ -94,24 +93,26 @@ bool ActingAs::switch_to(const Caller& caller) {
   }
   if (!set_fs_gid(caller.gid) || !set_fs_uid(caller.uid)) return false;
   if (caller.uid == 0) return true;
-  // The kernel dropped those of files by itself. The others grant things too: CAP_SETFCAP security.capability,
+  // setfsuid dropped those that are about files. The others grant things too: CAP_SETFCAP security.capability,
   // CAP_SYS_ADMIN trusted.*, CAP_SYS_RESOURCE more than the quota.
   Capabilities none = before_->capabilities;
   for (auto& half : none) half.effective = 0;
   auto header = this_thread();
-  return ::syscall(SYS_capset, &header, none.data()) == 0;
+  dropped_capabilities_ = ::syscall(SYS_capset, &header, none.data()) == 0;
+  return dropped_capabilities_;
 }
 
 // The user first: root's own id needs no capability, and the groups need one.
 bool ActingAs::switch_back() const {
   if (!set_fs_uid(before_->uid) || !set_fs_gid(before_->gid)) return false;
   auto header = this_thread();
-  if (::syscall(SYS_capset, &header, before_->capabilities.data()) != 0) return false;
+  if (dropped_capabilities_ && ::syscall(SYS_capset, &header, before_->capabilities.data()) != 0) return false;
   return !groups_differ_ || set_groups(before_->groups);
 }
 
 ActingAs::ActingAs(ActingAs&& other) noexcept
     : before_(std::exchange(other.before_, std::nullopt)), groups_differ_(other.groups_differ_),
+      dropped_capabilities_(other.dropped_capabilities_),
       umask_before_(std::exchange(other.umask_before_, std::nullopt)), missing_umask_(other.missing_umask_) {}
 
 ActingAs::~ActingAs() {

@@ -1,6 +1,8 @@
 // The thread acts as another user towards the file system while one of these lives: what the kernel grants it is what it
 // would grant that user, and what it makes belongs to that user. Other threads of the process are not touched.
 //
+// The kernel turns off core dumps of the whole process at the first switch (PR_SET_DUMPABLE).
+//
 // Threads: must end on the thread that it began on; does not nest. The first one on a thread gives that thread a working
 //          directory and umask of its own (unshare CLONE_FS), so that the caller's umask is applied by the kernel, which
 //          knows of default ACLs.
@@ -45,6 +47,7 @@ class ActingAs {
 
   std::optional<Identity> before_;  // nothing: was not switched
   bool groups_differ_ = false;
+  bool dropped_capabilities_ = false;
   std::optional<std::uint32_t> umask_before_;
   std::uint32_t missing_umask_ = 0;
 };

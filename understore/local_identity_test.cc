@@ -2,11 +2,18 @@
 #include "understore/acting_as.h"
 #include "understore/local_posix_support.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <atomic>
+#include <csignal>
+#include <cstddef>
 #include <cstdio>
+#include <functional>
 #include <set>
 #include <thread>
 
@@ -227,36 +234,92 @@ TEST_F(LocalPosix, ManyUsersAtOnceOwnWhatTheyMade) {
   }
 }
 
+// What `work` returned: 0, or the number of the step that failed; 128 and the signal that ended it.
+int exit_status_of_child(const std::function<int()>& work) {
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(work());
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 // In a child: a process can not become root again.
 TEST_F(LocalPosix, AProcessThatIsNotRootActsForItsOwnUserOnly) {
   give("", 0777, 0, 0);
-  const std::string uri = "file://" + world.at("");
-  std::fflush(nullptr);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    if (::setgid(12345) != 0 || ::setuid(12345) != 0) ::_exit(9);
+  EXPECT_EQ(0, exit_status_of_child([&] {
+    if (::setgid(12345) != 0 || ::setuid(12345) != 0) return 9;
     BlockingPool pool(1, 10);
-    auto store = open_local_store(uri, pool, real_clock());
-    if (!store) ::_exit(1);
+    auto store = open_local_store("file://" + world.at(""), pool, real_clock());
+    if (!store) return 1;
     Caller self = alice;
     self.umask = 077;
-    if (!run_task((*store)->change(MakeDirectory{.path = "mine", .mode = 0777}, self, soon()))) ::_exit(2);
+    if (!run_task((*store)->change(MakeDirectory{.path = "mine", .mode = 0777}, self, soon()))) return 2;
     const auto other = run_task((*store)->change(MakeDirectory{.path = "other", .mode = 0777}, bob, soon()));
-    if (other.code() != Code::permission_denied || other.error().error_number() != EPERM) ::_exit(3);
-    if (run_task((*store)->change(MakeDirectory{.path = "other", .mode = 0777}, root_user, soon()))) ::_exit(4);
+    if (other.code() != Code::permission_denied || other.error().error_number() != EPERM) return 3;
+    if (run_task((*store)->change(MakeDirectory{.path = "other", .mode = 0777}, root_user, soon()))) return 4;
     const auto file = run_task((*store)->open_for_writing({.path = "w", .create = true, .mode = 0200}, self, soon()));
-    if (!file || !file->created) ::_exit(5);
+    if (!file || !file->created) return 5;
     const auto again = run_task((*store)->open_for_writing({.path = "w"}, self, soon()));
-    if (!again || ::write(again->fd.get(), "x", 1) != 1) ::_exit(6);
-    ::_exit(0);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status)) << status;
-  EXPECT_EQ(WEXITSTATUS(status), 0);
+    return again && ::write(again->fd.get(), "x", 1) == 1 ? 0 : 6;
+  }));
   EXPECT_EQ(of("mine").st_mode & 0777, 0700U);
   EXPECT_EQ(of("mine").st_uid, 12345U);
   EXPECT_FALSE(exists("other"));
+}
+
+// Makes `number` fail with EPERM in this process from now on.
+bool forbid_system_call(unsigned number) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{.len = 4, .filter = program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST_F(LocalPosix, TheUmaskHoldsWhereThreadsCanNotHaveTheirOwn) {
+  directory("d", 0777);
+  EXPECT_EQ(0, exit_status_of_child([&] {
+    if (!forbid_system_call(SYS_unshare)) return 9;
+    BlockingPool pool(1, 10);
+    auto store = open_local_store("file://" + world.at(""), pool, real_clock());
+    if (!store) return 1;
+    Caller careful = alice;
+    careful.umask = 077;
+    if (!run_task((*store)->change(MakeDirectory{.path = "d/d", .mode = 0777}, careful, soon()))) return 2;
+    if (!run_task((*store)->change(MakeNode{.path = "d/n", .mode = S_IFREG | 0666}, careful, soon()))) return 3;
+    return run_task((*store)->open_for_writing({.path = "d/f", .create = true, .mode = 0666}, careful, soon())) ? 0 : 4;
+  }));
+  EXPECT_EQ(of("d/d").st_mode, S_IFDIR | 0700U);
+  EXPECT_EQ(of("d/n").st_mode, S_IFREG | 0600U);
+  EXPECT_EQ(of("d/f").st_mode, S_IFREG | 0600U);
+}
+
+TEST_F(LocalPosix, WhatCanNotBeSwitchedNeverActsAsRoot) {
+  directory("d", 0777);
+  for (const unsigned refused : {SYS_setgroups, SYS_setfsgid, SYS_setfsuid, SYS_capset}) {
+    EXPECT_EQ(0, exit_status_of_child([&] {
+      if (!forbid_system_call(refused)) return 9;
+      BlockingPool pool(1, 10);
+      auto store = open_local_store("file://" + world.at(""), pool, real_clock());
+      if (!store) return 1;
+      const auto made = run_task((*store)->change(MakeDirectory{.path = "d/x", .mode = 0777}, user(12345, {4000}), soon()));
+      return made.code() == Code::permission_denied && made.error().error_number() == EPERM ? 0 : 2;
+    })) << refused;
+    EXPECT_FALSE(exists("d/x")) << refused;
+  }
+}
+
+TEST_F(LocalPosix, AThreadThatCanNotBeSwitchedBackEndsTheProcess) {
+  for (const unsigned refused : {SYS_setgroups, SYS_setfsgid, SYS_setfsuid, SYS_capset}) {
+    EXPECT_EQ(128 + SIGABRT, exit_status_of_child([&] {
+      const auto acting = ActingAs::become(user(12345, {4000}));
+      return acting && forbid_system_call(refused) ? 0 : 9;
+    })) << refused;
+  }
 }
 
 }  // namespace

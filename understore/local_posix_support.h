@@ -52,6 +52,10 @@ class LocalPosix : public ::testing::Test {
     const auto result = change(std::move(what), std::move(caller));
     return result ? 0 : result.error().error_number();
   }
+  int xattr_refusal(const std::string& path, const std::string& name, Caller caller) {
+    const auto result = xattr(path, name, std::move(caller));
+    return result ? 0 : result.error().error_number();
+  }
   int open_refusal(OpenForWriting what, Caller caller) {
     const auto result = open(std::move(what), std::move(caller));
     return result ? 0 : result.error().error_number();

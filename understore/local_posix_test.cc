@@ -1,4 +1,5 @@
 // Changes of the local store in the name of a caller: each kind with what it touches, and the errno of each refusal.
+#include "understore/as_caller.h"
 #include "understore/local_posix_support.h"
 
 #include <sys/sysmacros.h>
@@ -180,7 +181,8 @@ TEST_F(LocalPosix, WhatCanNotBeSetStopsWhatComesAfter) {
 TEST_F(LocalPosix, ASymlinkHasAnOwnerAndTimesButNoMode) {
   file("f", 0644);
   world.put_symlink("s", "f");
-  EXPECT_EQ(refusal(SetAttributes{.path = "s", .mode = 0600}, root_user), EOPNOTSUPP);
+  EXPECT_EQ(refusal(SetAttributes{.path = "s", .mode = 0600, .uid = 12345}, root_user), EOPNOTSUPP);
+  EXPECT_EQ(of("s").st_uid, 0U) << "known before anything is set";
   EXPECT_EQ(of("f").st_mode & 07777, 0644U);
   const auto set = change(SetAttributes{.path = "s", .uid = 12345, .mtime = SetAttributes::Time{.ns = 9}}, root_user);
   ASSERT_TRUE(set) << set.error().to_string();
@@ -266,13 +268,13 @@ TEST_F(LocalPosix, ExtendedAttributesGoInAndOut) {
   const auto missing = xattr("f", "user.a", alice);
   EXPECT_EQ(missing.code(), Code::not_found);
   EXPECT_EQ(missing.error().error_number(), ENODATA);
-  EXPECT_EQ(xattr("missing", "user.a", alice).error().error_number(), ENOENT);
+  EXPECT_EQ(xattr_refusal("missing", "user.a", alice), ENOENT);
 }
 
 TEST_F(LocalPosix, ExtendedAttributesAreGrantedAsToTheirCaller) {
   file("f", 0640, 12345);
   ASSERT_TRUE(change(SetXattr{.path = "f", .name = "user.a", .value = "1"}, alice));
-  EXPECT_EQ(xattr("f", "user.a", bob).error().error_number(), EACCES);
+  EXPECT_EQ(xattr_refusal("f", "user.a", bob), EACCES);
   EXPECT_EQ(refusal(SetXattr{.path = "f", .name = "user.a", .value = "2"}, bob), EACCES);
   // What only the capabilities of root grant, also those that the kernel keeps after setfsuid(2).
   std::string all_of_them(20, '\xff');  // struct vfs_cap_data, version 2
@@ -281,7 +283,7 @@ TEST_F(LocalPosix, ExtendedAttributesAreGrantedAsToTheirCaller) {
     EXPECT_EQ(refusal(SetXattr{.path = "f", .name = name, .value = all_of_them}, alice), EPERM) << name;
   }
   ASSERT_TRUE(change(SetXattr{.path = "f", .name = "trusted.x", .value = "2"}, root_user));
-  EXPECT_EQ(xattr("f", "trusted.x", alice).error().error_number(), ENODATA);
+  EXPECT_EQ(xattr_refusal("f", "trusted.x", alice), ENODATA);
   EXPECT_EQ(xattr("f", "trusted.x", root_user).value_or("none"), "2");
   const auto names = run_task(world.store().xattr_names("f", alice, soon()));
   ASSERT_TRUE(names);
@@ -339,6 +341,18 @@ TEST_F(LocalPosix, ARootThatIsGoneIsNotAMissingPath) {
   EXPECT_EQ(change(MakeDirectory{.path = "d/new", .mode = 0755}, alice).code(), Code::unavailable);
   EXPECT_EQ(open({.path = "d/f"}, alice).code(), Code::unavailable);
   EXPECT_NE(refusal(RemoveFile{"d/f"}, alice), ENOENT);
+}
+
+TEST_F(LocalPosix, ARootThatGoesDuringAChangeIsNotAMissingPathEither) {
+  const auto root = ConfinedRoot::open(world.at(""));
+  ASSERT_TRUE(root);
+  const Status failed = AsCaller(*root, root_user).run("d/f", [&](const ActingAs&) {
+    world.vanish();
+    UniqueFd object;
+    return find_object(*root, "d/f", object);
+  });
+  EXPECT_EQ(failed.code(), Code::unavailable);
+  EXPECT_NE(failed.error().error_number(), ENOENT);
 }
 
 // A small file system of its own beneath the root.

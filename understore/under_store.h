@@ -42,7 +42,7 @@ struct ObjectInfo {
   std::int64_t ctime_ns = 0;
   std::int64_t atime_ns = 0;        // 0: the store has none; then it is the mtime
   std::uint32_t special = 0;        // FileType::other: its S_IFMT bits, 0 when not known
-  std::uint64_t device = 0;         // of a character or block device
+  std::uint64_t device = 0;         // of a character or block device, as makedev(3) makes it
   std::optional<std::uint64_t> allocated_bytes;  // on the store's disk; nothing: not known
   // Identity of the content, opaque and printable: local "l1-<inode>-<ctime ns>-<length>" (hex).
   // For a directory: changes when entries come or go, "" when the store can not tell.

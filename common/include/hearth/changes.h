@@ -29,7 +29,7 @@ struct MakeDirectory {
 struct MakeNode {
   std::string path;
   std::uint32_t mode = 0;  // with its S_IFMT bits
-  std::uint64_t device = 0;
+  std::uint64_t device = 0;  // as makedev(3) makes it
 };
 struct MakeSymlink {
   std::string path;
@@ -52,6 +52,7 @@ struct Rename {
   std::string to;
   Target target = Target::replace;
 };
+// Owner and group first, then the mode, then times; what fails stops those that come after it, not those before.
 struct SetAttributes {
   // Nanoseconds since the epoch, or the store's present time.
   struct Time {
