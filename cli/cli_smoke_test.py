@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -332,6 +333,23 @@ class WithoutCluster(Area):
         self.refused(5, "policy", "test", "--trace", self.dir / "absent", says="can not be opened")
         trace.write_text("1,2,3\n1,2\n")
         self.refused(1, "policy", "test", "--trace", trace, says="line 2: fewer than three columns")
+
+    def test_policy_test_applies_rules_by_owner_and_tenant(self):
+        trace = self.dir / "golden.trace"  # the golden bytes of docs/formats/trace.md: one read of 1001's /b.parquet for bi
+        page = pathlib.Path(__file__).resolve().parent.parent / "docs/formats/trace.md"
+        golden = re.findall(r"^\| (?:header|files|tenants|record) \| `([0-9a-f ]+)` \|$", page.read_text(), re.MULTILINE)
+        trace.write_bytes(bytes.fromhex("".join(golden)))
+        policy = self.dir / "who.toml"
+
+        def deciding(condition):
+            policy.write_text(f'[[rule]]\nname = "who"\n{condition}\nadmission = "never"\n')
+            run = self.json("policy", "test", "--trace", trace, "--memory=64MiB", "--policy", policy)["runs"][0]
+            return run["rules"][0]["rule"]
+
+        for condition in ('owner = "1001"', 'tenant = "bi"', 'owner = "1001"\ntenant = ["ml", "bi"]'):
+            self.assertEqual(deciding(condition), "who", condition)
+        for condition in ('owner = "0"', 'owner = "root"', 'tenant = "ml"', 'owner = "1001"\ntenant = "ml"'):
+            self.assertEqual(deciding(condition), "[defaults]", condition)
 
     def test_help_completion_and_config(self):
         self.assertIn("usage: hearth COMMAND", self.text())

@@ -18,7 +18,8 @@ void ReadObserver::saw(const BlockRef& block, PageIndex page, Source source, std
   record.time = clock_.now() - trace_began_;
   record.rule = rule;
   record.served_by = source == Source::store ? 0 : source == Source::memory ? 1 : 2;
-  trace_->record(record, {.path = path, .length_bytes = block.file_length_bytes(), .page_size_bytes = block.page_size_bytes});
+  trace_->record(record, {.path = path, .length_bytes = block.file_length_bytes(), .page_size_bytes = block.page_size_bytes,
+                          .uid = block.file.uid, .tenant = block.file.tenant});
 }
 
 Status ReadObserver::start_trace(const TraceOptions& options) {

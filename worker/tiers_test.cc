@@ -284,7 +284,9 @@ TEST_F(WorkerTiers, AnIdleFileMovesToTheDevice) {
 TEST_F(WorkerTiers, ATraceHoldsWhatWasReadAndWhatIfCountsIt) {
   start_with_devices(64);
   const auto channel = connect_tcp();
-  const BlockRef block = file("a", 4 * test_page);
+  BlockRef block = file("a", 4 * test_page);
+  block.file.uid = 1001;
+  block.file.tenant = "ml";
   proto::TraceRequest request;
   request.set_paths(proto::TraceRequest::PLAIN);
   ASSERT_TRUE(call(*channel, Method::trace, request));
@@ -307,6 +309,8 @@ TEST_F(WorkerTiers, ATraceHoldsWhatWasReadAndWhatIfCountsIt) {
     EXPECT_EQ((*record)->bytes, test_page);
     ASSERT_NE(reader->file_of(**record), nullptr);
     EXPECT_TRUE(reader->file_of(**record)->path.ends_with("/a"));
+    EXPECT_EQ(reader->file_of(**record)->uid, 1001U);
+    EXPECT_EQ(reader->tenant_of(**record), "ml");
     ((*record)->served_by == 0 ? from_store : from_memory) += 1;
   }
   EXPECT_EQ(from_store, 4);

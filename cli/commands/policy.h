@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace hearth::cli {
 
@@ -14,6 +15,8 @@ namespace hearth::cli {
 Result<std::string> read_policy_text(const std::string& path);
 // "3: 2026-03-01 12:34:56, by root@host: why"; "none: the built-in defaults".
 std::string describe_version(const PolicyVersion& version);
+// Whom the names of owners in a policy file mean on this host: nobody else can say.
+std::vector<policy::UserId> users_here(const policy::Policy& policy);
 // "by rule 'hot', line 12", "by [defaults], line 2", "built-in".
 std::string decided_by(const policy::Source& source);
 // The members of an explanation, into the object that is open: "policy_version" and "attributes".

@@ -28,12 +28,7 @@ Result<Answering> answering(Context& context, const Client& client) {
     const std::string path = context.words().text("file");
     TRY(text, read_policy_text(path));
     TRY(policy, policy::parse_policy(text, path));
-    // Nobody but this host can say whom the names of a file here mean.
-    std::vector<policy::UserId> users;
-    for (const std::string& name : policy.user_names()) {
-      if (const auto uid = user_id(name)) users.push_back({.name = name, .uid = *uid});
-    }
-    return Answering{.policy = policy.with_users(users), .name = path};
+    return Answering{.policy = policy.with_users(users_here(policy)), .name = path};
   }
   TRY(version, client.policy());
   TRY(policy, parse_version(version));
@@ -61,6 +56,14 @@ std::string quota_names(const policy::Policy& policy, policy::QuotaSet set) {
 }
 
 }  // namespace
+
+std::vector<policy::UserId> users_here(const policy::Policy& policy) {
+  std::vector<policy::UserId> users;
+  for (const std::string& name : policy.user_names()) {
+    if (const auto uid = user_id(name)) users.push_back({.name = name, .uid = *uid});
+  }
+  return users;
+}
 
 std::string decided_by(const policy::Source& source) {
   using Kind = policy::Source::Kind;

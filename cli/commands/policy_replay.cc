@@ -62,10 +62,15 @@ Stack stack_of(const Replay& replay, std::string_view memory_eviction, std::stri
   return stack;
 }
 
-policy::Subject subject_of(const TraceRecord& record, const TraceFile* file) {
-  if (file == nullptr) return {.path = "/", .length_bytes = record.bytes, .range = policy::Subject::Range{0, record.bytes}};
-  const std::uint64_t offset = std::uint64_t{record.page} * file->page_size_bytes;
-  return {.path = file->path, .length_bytes = file->length_bytes, .range = policy::Subject::Range{offset, record.bytes}};
+policy::Subject subject_of(const TraceRecord& record, const TraceFile* file, std::string_view tenant) {
+  policy::Subject subject{.path = "/", .length_bytes = record.bytes, .uid = TraceFile::unknown_uid, .tenant = tenant};
+  subject.range = policy::Subject::Range{0, record.bytes};
+  if (file == nullptr) return subject;
+  subject.path = file->path;
+  subject.length_bytes = file->length_bytes;
+  subject.uid = file->uid;
+  subject.range->offset_bytes = std::uint64_t{record.page} * file->page_size_bytes;
+  return subject;
 }
 
 SimulatedDecision simulated(const policy::Decision& decision, const Stack& stack) {
@@ -86,8 +91,8 @@ SimulateOptions options_of(const Replay& replay, const Stack& stack) {
   options.rules.clear();
   for (const policy::RuleName& rule : replay.policy->rules()) options.rules.push_back(rule.name);
   options.rules.emplace_back("[defaults]");  // what no rule matches: policy::no_rule is past the last one
-  options.decide = [policy = *replay.policy, stack](const TraceRecord& record, const TraceFile* file) {
-    return simulated(policy.decide(subject_of(record, file)), stack);
+  options.decide = [policy = *replay.policy, stack](const TraceRecord& record, const TraceFile* file, std::string_view tenant) {
+    return simulated(policy.decide(subject_of(record, file, tenant)), stack);
   };
   return options;
 }
@@ -244,7 +249,7 @@ Result<Exit> policy_test(Context& context) {
     const std::string path = words.text("policy");
     TRY(text, read_policy_text(path));
     TRY(policy, policy::parse_policy(text, path));
-    replay.policy = std::move(policy);
+    replay.policy = policy.with_users(users_here(policy));
   }
   CHECK_OK(run_all(replay, words.text("eviction")));
   if (context.out().is_json()) {

@@ -36,6 +36,7 @@ Trace read(const std::string& bytes, TraceFormat format) {
     if (!*record) break;
     const TraceFile* const file = reader->file_of(**record);
     require(file == nullptr || file->path.size() <= bytes.size());
+    require(reader->tenant_of(**record).size() <= bytes.size());
     trace.records.push_back(**record);
   }
   trace.whole = true;
@@ -49,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const TraceFormat format : {TraceFormat::detect, TraceFormat::oracle_general, TraceFormat::csv}) read(bytes, format);
   Trace trace = read(bytes, TraceFormat::hearth);
   if (!trace.whole) return 0;
-  for (TraceRecord& record : trace.records) record.file = TraceRecord::no_file;
+  for (TraceRecord& record : trace.records) record.file = TraceRecord::no_file, record.tenant = 0;
   const Trace again = read(encode_trace(trace.info, trace.records, {}), TraceFormat::hearth);
   require(again.whole && again.records == trace.records);
   return 0;

@@ -46,19 +46,19 @@ Simulation::Simulation(SimulateOptions options) : options_(std::move(options)), 
   }
 }
 
-SimulatedDecision Simulation::decide(const TraceRecord& record, const TraceFile* file) const {
-  SimulatedDecision decision = options_.decide ? options_.decide(record, file) : SimulatedDecision();
+SimulatedDecision Simulation::decide(const TraceRecord& record, const TraceFile* file, std::string_view tenant) const {
+  SimulatedDecision decision = options_.decide ? options_.decide(record, file, tenant) : SimulatedDecision();
   decision.rule = std::min<std::uint32_t>(decision.rule, static_cast<std::uint32_t>(counts_.size() - 1));
   decision.highest_tier = std::min(decision.highest_tier, tiers_.size() - 1);
   decision.lowest_tier = std::clamp(decision.lowest_tier, decision.highest_tier, tiers_.size() - 1);
   return decision;
 }
 
-void Simulation::read(const TraceRecord& record, const TraceFile* file) {
+void Simulation::read(const TraceRecord& record, const TraceFile* file, std::string_view tenant) {
   if (!began_) first_time_ = record.time;
   began_ = true;
   last_time_ = std::max(last_time_, record.time);
-  const SimulatedDecision decision = decide(record, file);
+  const SimulatedDecision decision = decide(record, file, tenant);
   add(counts_[decision.rule].reads, record.bytes);
   const auto found = residents_.find(record.key());
   if (found == residents_.end()) {
@@ -178,7 +178,7 @@ Result<SimulateReport> simulate(TraceReader& trace, SimulateOptions options) {
   for (;;) {
     TRY(record, trace.next());
     if (!record) return simulation.report();
-    simulation.read(*record, trace.file_of(*record));
+    simulation.read(*record, trace.file_of(*record), trace.tenant_of(*record));
   }
 }
 

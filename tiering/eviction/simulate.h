@@ -50,8 +50,8 @@ struct Prices {
 struct SimulateOptions {
   std::vector<SimulatedTier> tiers;
   std::vector<std::string> rules{"all"};
-  // `file` is null when the trace does not say. Empty: the defaults of SimulatedDecision.
-  std::function<SimulatedDecision(const TraceRecord& record, const TraceFile* file)> decide;
+  // `file` is null and `tenant` "" when the trace does not say. Empty: the defaults of SimulatedDecision.
+  std::function<SimulatedDecision(const TraceRecord& record, const TraceFile* file, std::string_view tenant)> decide;
   Prices prices;
   double sampling_rate = 1.0;  // of the trace
 };
@@ -87,7 +87,7 @@ class Simulation {
  public:
   static Result<Simulation> make(SimulateOptions options);
 
-  void read(const TraceRecord& record, const TraceFile* file);
+  void read(const TraceRecord& record, const TraceFile* file, std::string_view tenant = {});
   SimulateReport report() const;
 
  private:
@@ -100,7 +100,7 @@ class Simulation {
   };
 
   explicit Simulation(SimulateOptions options);
-  SimulatedDecision decide(const TraceRecord& record, const TraceFile* file) const;
+  SimulatedDecision decide(const TraceRecord& record, const TraceFile* file, std::string_view tenant) const;
   void hit(Resident& page, const SimulatedDecision& decision, const TraceRecord& record);
   void miss(const SimulatedDecision& decision, const TraceRecord& record);
   // Into `tier` or, when it is larger than that, into the next one that may have it.

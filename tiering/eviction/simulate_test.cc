@@ -74,7 +74,7 @@ TEST(Simulate, MovesDownWhatMemoryEvictsAndUpWhatIsReadAgain) {
 
 TEST(Simulate, PromotesOnlyReadsWithinTheWindow) {
   SimulateOptions options;
-  options.decide = [](const TraceRecord&, const TraceFile*) { return SimulatedDecision{.promote_within = 10s}; };
+  options.decide = [](const TraceRecord&, const TraceFile*, std::string_view) { return SimulatedDecision{.promote_within = 10s}; };
   Simulation simulation = two_tiers(1, 5, options);
   simulation.read(read_of(1, 0s), nullptr);
   simulation.read(read_of(2, 1s), nullptr);   // 1 is below now
@@ -90,7 +90,7 @@ TEST(Simulate, FollowsTheRuleOfEachReadAndCountsForIt) {
   SimulateOptions options;
   options.rules = {"hot", "scan", "never met", "once"};
   options.prices = {.per_thousand_requests = 5, .per_gib = 1024};
-  options.decide = [](const TraceRecord& record, const TraceFile* file) {
+  options.decide = [](const TraceRecord& record, const TraceFile* file, std::string_view) {
     if (file != nullptr && file->path == "/hot") return SimulatedDecision{.rule = 0, .lowest_tier = 0};
     if (record.block >= 2000) return SimulatedDecision{.rule = 3, .admission = "second-read"};
     if (record.block >= 1000) return SimulatedDecision{.rule = 1, .admission = "never"};
@@ -120,7 +120,7 @@ TEST(Simulate, FollowsTheRuleOfEachReadAndCountsForIt) {
 
 TEST(Simulate, APageThatMayNotMoveDownIsDropped) {
   SimulateOptions options;
-  options.decide = [](const TraceRecord&, const TraceFile*) { return SimulatedDecision{.lowest_tier = 0}; };
+  options.decide = [](const TraceRecord&, const TraceFile*, std::string_view) { return SimulatedDecision{.lowest_tier = 0}; };
   Simulation simulation = two_tiers(2, 100, options);
   for (std::uint64_t block = 0; block < 10; ++block) simulation.read(read_of(block), nullptr);
   EXPECT_EQ(simulation.report().total.demoted_bytes, 0);
@@ -146,7 +146,7 @@ TEST(Simulate, ASampledTraceStandsForTheWhole) {
 TEST(Simulate, AgreesWithItselfOverManyRandomReads) {
   SimulateOptions options;
   options.rules = {"a", "b", "c"};
-  options.decide = [](const TraceRecord& record, const TraceFile*) {
+  options.decide = [](const TraceRecord& record, const TraceFile*, std::string_view) {
     const std::uint64_t kind = record.block % 3;
     return SimulatedDecision{.rule = static_cast<std::uint32_t>(kind), .admission = kind == 2 ? "second-read" : "always",
                              .highest_tier = kind == 1 ? 1U : 0U, .promote_reads = 2};

@@ -4,6 +4,7 @@
 #include "tiering/eviction/hashing.h"
 
 #include <algorithm>
+#include <cassert>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -15,7 +16,8 @@ namespace {
 
 constexpr std::string_view magic = "hearthtr";
 constexpr std::size_t oracle_record_bytes = 24;
-constexpr std::size_t file_head_bytes = 14;  // of an entry of the table of files
+constexpr std::size_t file_head_bytes = 18;     // of an entry of the table of files
+constexpr std::size_t file_head_bytes_v1 = 14;  // without the owner
 constexpr std::size_t max_csv_line_bytes = 64U << 10;
 constexpr double whole_threshold = 4294967296.0;  // 2^32: every page
 // Larger seconds would not fit nanoseconds in 64 bits (292 years).
@@ -118,6 +120,10 @@ const TraceFile* TraceReader::file_of(const TraceRecord& record) const {
   return record.file < files_.size() ? &files_[record.file] : nullptr;
 }
 
+std::string_view TraceReader::tenant_of(const TraceRecord& record) const {
+  return record.tenant == 0 || record.tenant > tenants_.size() ? std::string_view() : tenants_[record.tenant - 1];
+}
+
 // Whether there was one more record; a piece of one is an error.
 Result<bool> TraceReader::fill(std::span<char> record) {
   input_->read(record.data(), static_cast<std::streamsize>(record.size()));
@@ -180,10 +186,10 @@ Status TraceReader::begin_hearth() {
   if (static_cast<std::size_t>(input_->gcount()) < header.size() || std::string_view(header.data(), magic.size()) != magic) {
     return corrupt("does not begin with the header of a Hearth trace");
   }
-  const auto version = get<std::uint32_t>(&header[8]);
-  if (version != trace_version) {
-    return Error(Code::version_mismatch, "trace " + name_ + " has version " + std::to_string(version) +
-                                             "; this program reads version " + std::to_string(trace_version));
+  version_ = get<std::uint32_t>(&header[8]);
+  if (version_ < oldest_trace_version || version_ > trace_version) {
+    return Error(Code::version_mismatch, "trace " + name_ + " has version " + std::to_string(version_) + "; this program reads versions " +
+                                             std::to_string(oldest_trace_version) + " to " + std::to_string(trace_version));
   }
   if (checksum(std::span(header).first(60)) != get<std::uint32_t>(&header[60])) return corrupt("its header does not match its checksum");
   const auto threshold = get<std::uint64_t>(&header[24]);
@@ -199,24 +205,49 @@ Status TraceReader::begin_hearth() {
 }
 
 Status TraceReader::read_files(std::uint64_t count, std::uint64_t bytes) {
-  if (bytes > max_trace_files_bytes || count > bytes / file_head_bytes) {
+  const bool has_owners = version_ > 1;
+  std::array<char, file_head_bytes> room{};
+  const std::span<char> head = std::span(room).first(has_owners ? file_head_bytes : file_head_bytes_v1);
+  if (bytes > max_trace_files_bytes || count > bytes / head.size()) {
     return corrupt("its table of files is too large or has no room for its entries");
   }
-  std::array<char, file_head_bytes> head{};
   std::uint64_t used = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
-    input_->read(head.data(), head.size());
+    input_->read(head.data(), static_cast<std::streamsize>(head.size()));
     const std::size_t path_bytes = get<std::uint16_t>(&head[0]);
     used += head.size() + path_bytes;
     if (!*input_ || used > bytes) return corrupt("its table of files ends inside entry " + std::to_string(i));
     TraceFile file{.path = std::string(path_bytes, '\0'),
                    .length_bytes = get<std::uint64_t>(&head[6]),
                    .page_size_bytes = get<std::uint32_t>(&head[2])};
+    if (has_owners) file.uid = get<std::uint32_t>(&head[14]);
     input_->read(file.path.data(), static_cast<std::streamsize>(path_bytes));
     if (!*input_) return corrupt("ends inside its table of files");
     files_.push_back(std::move(file));
   }
+  if (has_owners) return read_tenants(bytes - used);
   if (used != bytes) return corrupt("its table of files is longer than its entries");
+  return ok();
+}
+
+Status TraceReader::read_tenants(std::uint64_t bytes) {
+  const auto next = [&]() -> std::optional<std::uint8_t> {
+    char byte = 0;
+    if (bytes == 0 || !input_->get(byte)) return std::nullopt;
+    --bytes;
+    return static_cast<std::uint8_t>(byte);
+  };
+  const auto count = next();
+  for (std::uint32_t i = 0; count && i < *count; ++i) {
+    const auto length = next();
+    if (!length || *length > bytes) return corrupt("its table of tenants ends inside entry " + std::to_string(i));
+    std::string name(*length, '\0');
+    input_->read(name.data(), *length);
+    if (!*input_) return corrupt("ends inside its table of tenants");
+    bytes -= *length;
+    tenants_.push_back(std::move(name));
+  }
+  if (!count || bytes != 0) return corrupt("its table of tenants has another length than its header says");
   return ok();
 }
 
@@ -236,9 +267,10 @@ Result<std::optional<TraceRecord>> TraceReader::next_hearth() {
                            .bytes = get<std::uint32_t>(&bytes[20]),
                            .rule = get<std::uint16_t>(&bytes[28]),
                            .served_by = get<std::uint8_t>(&bytes[30]),
+                           .tenant = get<std::uint8_t>(&bytes[31]),
                            .file = get<std::uint32_t>(&bytes[24])};
   const bool file_known = record.file == TraceRecord::no_file || record.file < files_.size();
-  if (!file_known || bytes[31] != 0 || record.time < std::chrono::nanoseconds::zero()) {
+  if (!file_known || record.tenant > tenants_.size() || record.time < std::chrono::nanoseconds::zero()) {
     return corrupt("record " + std::to_string(position_ - 1) + " is damaged");
   }
   return std::optional(record);
@@ -253,10 +285,12 @@ std::array<char, trace_record_bytes> encode_trace_record(const TraceRecord& reco
   put(&bytes[24], record.file);
   put(&bytes[28], record.rule);
   put(&bytes[30], record.served_by);
+  put(&bytes[31], record.tenant);
   return bytes;
 }
 
-std::string encode_trace(const TraceInfo& info, std::span<const TraceRecord> records, std::span<const TraceFile> files) {
+std::string encode_trace(const TraceInfo& info, std::span<const TraceRecord> records, std::span<const TraceFile> files,
+                         std::span<const std::string> tenants) {
   std::string table;
   for (const TraceFile& file : files) {
     std::array<char, file_head_bytes> head;
@@ -264,7 +298,15 @@ std::string encode_trace(const TraceInfo& info, std::span<const TraceRecord> rec
     put(&head[0], kept);
     put(&head[2], file.page_size_bytes);
     put(&head[6], file.length_bytes);
+    put(&head[14], file.uid);
     table.append(head.data(), head.size()).append(file.path, 0, kept);
+  }
+  assert(tenants.size() <= max_trace_tenants);
+  table += static_cast<char>(tenants.size());
+  for (const std::string& tenant : tenants) {
+    const auto kept = static_cast<std::uint8_t>(std::min<std::size_t>(tenant.size(), 0xFF));
+    table += static_cast<char>(kept);
+    table.append(tenant, 0, kept);
   }
   std::array<char, trace_header_bytes> header{};
   std::memcpy(header.data(), magic.data(), magic.size());

@@ -69,6 +69,7 @@ void TraceRecorder::record(TraceRecord record, const File& file) {
     record.block = eviction::sip_hash(options_.key, {bytes, sizeof record.block});
   }
   record.file = file.path.empty() ? TraceRecord::no_file : file_index(file);
+  record.tenant = file.tenant.empty() ? std::uint8_t{0} : tenant_number(file.tenant);
   if (ring_.size() < max_records_) {
     if (ring_.size() == ring_.capacity()) {
       ring_.reserve(std::min(max_records_, std::max<std::size_t>(1024, ring_.capacity() * 2)));
@@ -90,9 +91,21 @@ std::uint32_t TraceRecorder::file_index(const File& file) {
   if (path_bytes_ + cost > max_path_bytes_) return TraceRecord::no_file;
   path_bytes_ += cost;
   const auto index = static_cast<std::uint32_t>(files_.size());
-  files_.push_back({.path = kept, .length_bytes = file.length_bytes, .page_size_bytes = file.page_size_bytes});
+  files_.push_back({.path = kept, .length_bytes = file.length_bytes, .page_size_bytes = file.page_size_bytes, .uid = file.uid});
   file_indexes_.emplace(std::move(kept), index);
   return index;
+}
+
+std::uint8_t TraceRecorder::tenant_number(std::string_view tenant) {
+  if (max_path_bytes_ == 0) return 0;
+  std::string kept = options_.paths == TraceInfo::Paths::hashed ? hash_path(options_.key, tenant) : std::string(tenant);
+  const auto found = std::find(tenants_.begin(), tenants_.end(), kept);
+  if (found != tenants_.end()) return static_cast<std::uint8_t>(found - tenants_.begin() + 1);
+  const std::size_t cost = kept.size() + sizeof kept;
+  if (tenants_.size() == max_trace_tenants || path_bytes_ + cost > max_path_bytes_) return 0;
+  path_bytes_ += cost;
+  tenants_.push_back(std::move(kept));
+  return static_cast<std::uint8_t>(tenants_.size());
 }
 
 std::string TraceRecorder::encode() const {
@@ -103,7 +116,7 @@ std::string TraceRecorder::encode() const {
                        .sampling_rate = static_cast<double>(threshold_) / 0x1p32,
                        .paths = options_.paths,
                        .overwritten = overwritten_};
-  return encode_trace(info, ordered, files_);
+  return encode_trace(info, ordered, files_, tenants_);
 }
 
 }  // namespace hearth

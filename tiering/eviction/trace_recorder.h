@@ -17,7 +17,7 @@ struct TraceOptions {
   std::size_t max_bytes = 64U << 20;  // 2 million accesses
   double sampling_rate = 1.0;         // above 0; all accesses of this share of the pages
   TraceInfo::Paths paths = TraceInfo::Paths::none;
-  // For Paths::hashed: names and blocks go through a keyed hash; random, and kept out of the trace.
+  // For Paths::hashed: names, of tenants too, and blocks go through a keyed hash; random, and kept out of the trace.
   eviction::SipKey key{};
   std::chrono::nanoseconds started_at{};  // wall clock, for the header
 };
@@ -27,12 +27,15 @@ class TraceRecorder {
   // Fails: invalid_argument for a rate outside (0, 1] or less memory than 64 KiB.
   static Result<TraceRecorder> make(const TraceOptions& options);
 
-  // Cheap for a page that is not in the sample. `record.file` is ignored, and `file` when no paths are wanted; a path
-  // of "" is none. A file is described as it was at its first access. Time counts from the start.
+  // Cheap for a page that is not in the sample. `record.file` and `record.tenant` are ignored, and `file` when no paths are wanted; a path
+  // of "" is none. A file is described as it was at its first access. More tenants than max_trace_tenants are none. Time counts from
+  // the start.
   struct File {
     std::string_view path;
     std::uint64_t length_bytes = 0;
     std::uint32_t page_size_bytes = 0;
+    std::uint32_t uid = TraceFile::unknown_uid;  // of the owner
+    std::string_view tenant{};                   // of the reader; "" for none
   };
   void record(TraceRecord record, const File& file);
 
@@ -46,6 +49,7 @@ class TraceRecorder {
  private:
   explicit TraceRecorder(const TraceOptions& options);
   std::uint32_t file_index(const File& file);
+  std::uint8_t tenant_number(std::string_view tenant);
 
   TraceOptions options_;
   std::uint64_t threshold_;  // sampled: the upper half of the hash is below
@@ -56,7 +60,8 @@ class TraceRecorder {
   std::uint64_t overwritten_ = 0;
   std::vector<TraceFile> files_;
   std::unordered_map<std::string, std::uint32_t> file_indexes_;  // by the path as it is kept
-  std::size_t path_bytes_ = 0;
+  std::vector<std::string> tenants_;  // few: looked through
+  std::size_t path_bytes_ = 0;        // with the tenants
 };
 
 // Each name becomes 16 hex digits; '/' and a suffix of up to 8 letters or digits stay, so that rules on depth and

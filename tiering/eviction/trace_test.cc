@@ -29,7 +29,8 @@ Result<TraceReader> reader_of(std::string bytes, TraceFormat format = TraceForma
 
 struct Read {
   std::vector<TraceRecord> records;
-  std::vector<TraceFile> files;  // of each record
+  std::vector<TraceFile> files;      // of each record
+  std::vector<std::string> tenants;  // of each record
   Status status;
   TraceInfo info;
 };
@@ -50,6 +51,7 @@ Read read_all(std::string bytes, TraceFormat format = TraceFormat::detect) {
     if (!*record) break;
     const TraceFile* const file = reader->file_of(**record);
     all.files.push_back(file == nullptr ? TraceFile() : *file);
+    all.tenants.emplace_back(reader->tenant_of(**record));
     all.records.push_back(**record);
   }
   all.status = ok();
@@ -57,38 +59,77 @@ Read read_all(std::string bytes, TraceFormat format = TraceFormat::detect) {
 }
 
 TraceRecord sample_record() {
-  return TraceRecord{.time = 1500ms, .block = 0x0123456789ABCDEF, .page = 7, .bytes = 1 << 20, .rule = 3, .served_by = 2, .file = 1};
+  return TraceRecord{.time = 1500ms, .block = 0x0123456789ABCDEF, .page = 7, .bytes = 1 << 20, .rule = 3, .served_by = 2, .tenant = 2, .file = 1};
 }
 
 // Changed bytes mean a new format: bump trace_version and the golden bytes in docs/formats/trace.md.
 TEST(Trace, KeepsItsGoldenBytes) {
-  const std::vector<TraceFile> files{{"/a", 10, 4096}, {"/b.parquet", 0x123456789A, 1 << 20}};
+  const std::vector<TraceFile> files{{"/a", 10, 4096}, {"/b.parquet", 0x123456789A, 1 << 20, 1001}};
+  const std::vector<std::string> tenants{"ml", "bi"};
   const TraceInfo info{.format = TraceFormat::hearth, .started_at = 1'700'000'000s, .sampling_rate = 0.25,
                        .paths = TraceInfo::Paths::plain, .overwritten = 5};
   const std::vector<TraceRecord> records{sample_record()};
-  const std::string trace = encode_trace(info, records, files);
+  const std::string trace = encode_trace(info, records, files, tenants);
   EXPECT_EQ(hex(trace.substr(0, trace_header_bytes)),
-            "6865617274687472" "01000000" "01000000" "00002a36fe9c9717" "0000004000000000" "0100000000000000"
-            "0500000000000000" "02000000" "2800000000000000" "25c34a4a");
-  EXPECT_EQ(hex(trace.substr(trace_header_bytes, 40)),
-            "0200" "00100000" "0a00000000000000" "2f61" "0a00" "00001000" "9a78563412000000" "2f622e70617271756574");
-  EXPECT_EQ(hex(trace.substr(trace_header_bytes + 40)),
-            "002f685900000000" "efcdab8967452301" "07000000" "00001000" "01000000" "0300" "02" "00");
+            "6865617274687472" "02000000" "01000000" "00002a36fe9c9717" "0000004000000000" "0100000000000000"
+            "0500000000000000" "02000000" "3700000000000000" "40a0019f");
+  EXPECT_EQ(hex(trace.substr(trace_header_bytes, 48)), "0200" "00100000" "0a00000000000000" "ffffffff" "2f61"
+            "0a00" "00001000" "9a78563412000000" "e9030000" "2f622e70617271756574");
+  EXPECT_EQ(hex(trace.substr(trace_header_bytes + 48, 7)), "02" "02" "6d6c" "02" "6269");
+  EXPECT_EQ(hex(trace.substr(trace_header_bytes + 55)),
+            "002f685900000000" "efcdab8967452301" "07000000" "00001000" "01000000" "0300" "02" "02");
   const Read read = read_all(trace);
   ASSERT_TRUE(read.status) << read.status.error().message();
   EXPECT_EQ(read.records, records);
   EXPECT_EQ(read.files, std::vector<TraceFile>{files[1]});
+  EXPECT_EQ(read.tenants, std::vector<std::string>{"bi"});
   EXPECT_EQ(read.info.sampling_rate, 0.25);
   EXPECT_EQ(read.info.started_at, 1'700'000'000s);
   EXPECT_EQ(read.info.overwritten, 5U);
 }
 
+std::string unhex(std::string_view digits) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
+  }
+  return bytes;
+}
+
+// The golden bytes of version 1: it told neither owners nor tenants.
+TEST(Trace, ReadsTheVersionBefore) {
+  const std::string trace = unhex(
+      "6865617274687472" "01000000" "01000000" "00002a36fe9c9717" "0000004000000000" "0100000000000000"
+      "0500000000000000" "02000000" "2800000000000000" "25c34a4a"
+      "0200" "00100000" "0a00000000000000" "2f61" "0a00" "00001000" "9a78563412000000" "2f622e70617271756574"
+      "002f685900000000" "efcdab8967452301" "07000000" "00001000" "01000000" "0300" "02" "00");
+  const Read read = read_all(trace);
+  ASSERT_TRUE(read.status) << read.status.error().message();
+  TraceRecord expected = sample_record();
+  expected.tenant = 0;
+  EXPECT_EQ(read.records, std::vector<TraceRecord>{expected});
+  EXPECT_EQ(read.files, (std::vector<TraceFile>{{"/b.parquet", 0x123456789A, 1 << 20, TraceFile::unknown_uid}}));
+  EXPECT_EQ(read.tenants, std::vector<std::string>{""});
+  std::string with_tenant = trace;
+  with_tenant.back() = 1;
+  EXPECT_EQ(read_all(with_tenant).status.code(), Code::corrupt);
+}
+
 TEST(Trace, RefusesDamageAndNewerVersionsWithAReason) {
-  std::string trace = encode_trace({.sampling_rate = 1}, std::vector<TraceRecord>{TraceRecord{.bytes = 1}}, {});
-  std::string newer = trace;
-  newer[8] = 2;
-  EXPECT_EQ(read_all(newer).status.code(), Code::version_mismatch);
-  EXPECT_EQ(read_all(newer).status.error().message(), "trace t has version 2; this program reads version 1");
+  const std::vector<std::string> tenants{"ml"};
+  std::string trace = encode_trace({.sampling_rate = 1}, std::vector<TraceRecord>{TraceRecord{.bytes = 1, .tenant = 1}}, {}, tenants);
+  for (const char version : {'\0', '\3'}) {
+    std::string other = trace;
+    other[8] = version;
+    EXPECT_EQ(read_all(other).status.code(), Code::version_mismatch);
+    EXPECT_EQ(read_all(other).status.error().message(),
+              "trace t has version " + std::to_string(int{version}) + "; this program reads versions 1 to 2");
+  }
+  for (const std::size_t at : {trace_header_bytes, trace_header_bytes + 1, trace.size() - 1}) {  // tenants, a name's length, whose read
+    std::string damaged = trace;
+    damaged[at] = static_cast<char>(damaged[at] + 1);
+    EXPECT_EQ(read_all(damaged).status.code(), Code::corrupt) << at;
+  }
   for (std::size_t at = 12; at < trace_header_bytes; ++at) {
     std::string damaged = trace;
     damaged[at] = static_cast<char>(damaged[at] ^ 4);
@@ -177,7 +218,7 @@ TEST(TraceRecorder, HashedPathsSayNothingOfNamesAndKeepDepthAndSuffix) {
   const eviction::SipKey key{1, 2};
   const TraceOptions options{.max_bytes = 1 << 20, .paths = TraceInfo::Paths::hashed, .key = key};
   auto recorder = TraceRecorder::make(options).value();
-  recorder.record({.block = 77, .bytes = 1}, {.path = "/secret/project/plan.parquet", .length_bytes = 5});
+  recorder.record({.block = 77, .bytes = 1}, {.path = "/secret/project/plan.parquet", .length_bytes = 5, .tenant = "project"});
   recorder.record({.block = 78, .bytes = 1}, {.path = "/secret/other"});
   const std::string trace = recorder.encode();
   for (const std::string_view word : {"secret", "project", "plan", "other"}) EXPECT_EQ(trace.find(word), std::string::npos);
@@ -185,10 +226,39 @@ TEST(TraceRecorder, HashedPathsSayNothingOfNamesAndKeepDepthAndSuffix) {
   ASSERT_EQ(read.files.size(), 2U);
   EXPECT_NE(read.records[0].block, 77U);
   EXPECT_EQ(read.files[0].length_bytes, 5U);
+  EXPECT_EQ(read.tenants, (std::vector<std::string>{hash_path(key, "project"), ""}));
   EXPECT_TRUE(read.files[0].path.ends_with(".parquet"));
   EXPECT_EQ(std::count(read.files[0].path.begin(), read.files[0].path.end(), '/'), 3);
   EXPECT_EQ(read.files[0].path.substr(0, 17), read.files[1].path.substr(0, 17)) << "one directory, one name";
   EXPECT_NE(hash_path({1, 3}, "/secret/other"), read.files[1].path);
+}
+
+TEST(TraceRecorder, KeepsOwnersAndTheTenantOfEachRead) {
+  auto recorder = TraceRecorder::make({.max_bytes = 1 << 20, .paths = TraceInfo::Paths::plain}).value();
+  const TraceRecorder::File file{.path = "/a", .length_bytes = 1, .uid = 1001, .tenant = "ml"};
+  TraceRecorder::File other = file;
+  other.tenant = "bi";
+  TraceRecorder::File nobody = file;
+  nobody.tenant = "";
+  for (const TraceRecorder::File& one : {file, other, file, nobody}) recorder.record({.block = 1, .bytes = 1}, one);
+  const Read read = read_all(recorder.encode());
+  EXPECT_EQ(read.tenants, (std::vector<std::string>{"ml", "bi", "ml", ""}));
+  for (const TraceFile& one : read.files) EXPECT_EQ(one.uid, 1001U);
+
+  auto nameless = TraceRecorder::make({.max_bytes = 1 << 20}).value();
+  nameless.record({.block = 1, .bytes = 1}, file);
+  EXPECT_EQ(nameless.encode().find("ml"), std::string::npos) << "no names were asked for";
+  EXPECT_EQ(read_all(nameless.encode()).tenants, std::vector<std::string>{""});
+}
+
+TEST(TraceRecorder, MoreTenantsThanItsTableHoldsAreNone) {
+  auto recorder = TraceRecorder::make({.max_bytes = 1 << 20, .paths = TraceInfo::Paths::plain}).value();
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i <= max_trace_tenants; ++i) names.push_back("t" + std::to_string(i));
+  for (const std::string& name : names) recorder.record({.block = 1, .bytes = 1}, {.path = "/a", .tenant = name});
+  const Read read = read_all(recorder.encode());
+  names.back().clear();
+  EXPECT_EQ(read.tenants, names);
 }
 
 TEST(TraceRecorder, ItsPathTableIsBoundedToo) {

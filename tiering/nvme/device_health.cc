@@ -30,19 +30,24 @@ std::string_view name(DeviceState state) {
 
 void DeviceHealth::History::add(double value) {
   const double quarter = std::clamp(4 * std::log2(std::max(value, 1e-9)) + 128, 0.0, 255.0);
-  ++cells_[static_cast<std::size_t>(quarter)];
-  if (++count_ < history_full) return;
-  count_ = 0;
-  for (std::uint32_t& cell : cells_) count_ += cell /= 2;
+  const auto cell = static_cast<std::size_t>(quarter);
+  ++cells_[cell];
+  ++count_;
+  if (cell < middle_) ++below_;
+  if (count_ >= history_full) {
+    count_ = below_ = 0;
+    middle_ = 0;
+    for (std::uint32_t& each : cells_) count_ += each /= 2;
+  }
+  follow_median();
 }
 
-double DeviceHealth::History::median() const {
-  std::uint32_t below = 0;
-  for (std::size_t i = 0; i < cells_.size(); ++i) {
-    below += cells_[i];
-    if (below * 2 >= count_) return std::exp2((static_cast<double>(i) + 0.5 - 128) / 4);
-  }
-  return 0;
+// To the first cell that has half of all together with those before it.
+void DeviceHealth::History::follow_median() {
+  const std::size_t before = middle_;
+  while (middle_ + 1 < cells_.size() && (below_ + cells_[middle_]) * 2 < count_) below_ += cells_[middle_++];
+  while (middle_ > 0 && below_ * 2 >= count_) below_ -= cells_[--middle_];
+  if (middle_ != before || median_ == 0) median_ = std::exp2((static_cast<double>(middle_) + 0.5 - 128) / 4);
 }
 
 void DeviceHealth::answered(DeviceCall call, Code code, std::uint64_t bytes, std::uint64_t in_flight_bytes, Duration took, TimePoint now) {

@@ -70,12 +70,17 @@ class DeviceHealth {
   class History {
    public:
     void add(double value);
-    double median() const;
+    double median() const { return median_; }
     std::uint32_t count() const { return count_; }
 
    private:
+    void follow_median();
+
     std::array<std::uint32_t, 256> cells_{};
     std::uint32_t count_ = 0;
+    std::size_t middle_ = 0;    // the median's cell: kept, since every call asks for it
+    std::uint32_t below_ = 0;   // what is in the cells before it
+    double median_ = 0;
   };
   // Moving averages over about 16 calls.
   struct Pace {

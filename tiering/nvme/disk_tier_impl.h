@@ -135,8 +135,9 @@ class DiskTierImpl final : public DiskTier {
   // Reading: tier_read.cc.
   Task<DiskPage> read_now(BlockRef block, PageIndex page, std::uint64_t offset, std::uint64_t length);
   Task<Fetched> fetch(BlockShape shape, std::uint32_t page, PageSlot slot, std::uint64_t offset, std::uint64_t length);
-  Task<> read_sectors(std::shared_ptr<TierFile> file, std::uint64_t offset, std::span<std::byte> into);
-  Task<std::vector<std::uint32_t>> sums_of(PageSlot slot, std::uint32_t page_length, std::uint32_t crc, std::uint64_t first, std::uint64_t end);
+  Task<> read_odd_end(std::shared_ptr<TierFile> file, std::uint64_t offset, std::span<std::byte> into);
+  std::vector<std::uint32_t> known_sums(PageSlot slot, std::uint64_t first, std::uint64_t end);
+  Task<std::vector<std::uint32_t>> load_sums(PageSlot slot, std::uint32_t page_length, std::uint32_t crc, std::uint64_t first, std::uint64_t end);
 
   // Writing: tier_write.cc.
   Task<> write_now(BlockRef block, PageIndex page, DiskBuffer bytes, std::vector<std::uint32_t> chunk_checksums, Deadline deadline);

@@ -3,12 +3,6 @@
 #include <algorithm>
 
 namespace hearth {
-namespace {
-
-// Of the entries, the younger part in which a use moves nothing.
-constexpr std::uint64_t young_part = 8;
-
-}  // namespace
 
 void SumsCache::put(PageSlot slot, std::vector<std::uint32_t> sums, Written written) {
   drop(slot);
@@ -19,18 +13,26 @@ void SumsCache::put(PageSlot slot, std::vector<std::uint32_t> sums, Written writ
   link_youngest(entry);
   used_bytes_ += cost(entry);
   unwritten_ += written == Written::no;
-  while (used_bytes_ > capacity_bytes_ && oldest_ != nullptr) erase(*oldest_);
+  make_room();
+}
+
+void SumsCache::make_room() {
+  while (used_bytes_ > capacity_bytes_ && oldest_ != nullptr) {
+    Entry& entry = *oldest_;
+    if (!entry.used) {
+      erase(entry);
+      continue;
+    }
+    unlink(entry);
+    link_youngest(entry);
+  }
 }
 
 std::span<const std::uint32_t> SumsCache::get(PageSlot slot) {
   const auto found = entries_.find(slot);
   if (found == entries_.end()) return {};
-  Entry& entry = found->second;
-  if (placements_ - entry.placed > entries_.size() / young_part) {
-    unlink(entry);
-    link_youngest(entry);
-  }
-  return entry.sums;
+  found->second.used = true;
+  return found->second.sums;
 }
 
 void SumsCache::drop(PageSlot slot) {
@@ -70,7 +72,7 @@ void SumsCache::link_youngest(Entry& entry) {
   entry.newer = nullptr;
   (youngest_ == nullptr ? oldest_ : youngest_->newer) = &entry;
   youngest_ = &entry;
-  entry.placed = ++placements_;
+  entry.used = false;
 }
 
 void SumsCache::unlink(Entry& entry) {

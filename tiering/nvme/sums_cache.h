@@ -35,13 +35,13 @@ class SumsCache {
  private:
   // A hash node with its entry, and two allocations' overhead.
   static constexpr std::uint64_t overhead_bytes = 160;
-  // In the order of their uses, roughly: one that is young already does not move for a use.
+  // In the order they came, and those used since get a second turn (CLOCK): a use touches no neighbour, which is rarely in a cache line.
   struct Entry {
     Entry* older = nullptr;
     Entry* newer = nullptr;
-    std::uint64_t placed = 0;  // when it came to the young end, in placements
     PageSlot slot = 0;
     Written written = Written::yes;
+    bool used = false;  // since it was linked
     std::vector<std::uint32_t> sums;
   };
 
@@ -49,12 +49,12 @@ class SumsCache {
   void link_youngest(Entry& entry);
   void unlink(Entry& entry);
   void erase(Entry& entry);
+  void make_room();
 
   const std::uint64_t capacity_bytes_;
   std::unordered_map<PageSlot, Entry> entries_;  // whose places in memory stay
   Entry* oldest_ = nullptr;
   Entry* youngest_ = nullptr;
-  std::uint64_t placements_ = 0;
   std::uint64_t used_bytes_ = 0;
   std::size_t unwritten_ = 0;
 };

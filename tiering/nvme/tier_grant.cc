@@ -88,7 +88,7 @@ Task<std::vector<std::uint32_t>> DiskTierImpl::verify_block(BlockShape shape, De
     std::vector<std::uint32_t> sums(known.begin(), known.end());
     const bool verified = pages_.page(*slot).verified != 0;
     if (verified && sums.empty() && length > page_without_sums_bytes) {
-      CO_TRY(loaded, co_await sums_of(*slot, length, pages_.page(*slot).crc, 0, sector_count(length)));
+      CO_TRY(loaded, co_await load_sums(*slot, length, pages_.page(*slot).crc, 0, sector_count(length)));
       sums = std::move(loaded);
     }
     if (!verified || sums.empty()) {

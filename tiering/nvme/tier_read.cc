@@ -90,7 +90,8 @@ Task<DiskTierImpl::Fetched> DiskTierImpl::fetch(BlockShape shape, std::uint32_t 
   const std::uint32_t page_length = shape.page_length(page);
   FileUse file = files_.use(shape.id);
   const ReaderMark mark(file.shared(), page, quiet_);
-  Status opened = co_await files_.ensure_open(file.shared(), DiskOpen::existing);
+  Status opened = ok();
+  if (!file->direct) opened = co_await files_.ensure_open(file.shared(), DiskOpen::existing);
   if (!opened) {
     ++totals_.read_errors;
     const bool lost = opened.code() == Code::not_found && still_resident(shape.id, page, slot);
@@ -107,9 +108,12 @@ Task<DiskTierImpl::Fetched> DiskTierImpl::fetch(BlockShape shape, std::uint32_t 
   bool rebuild = false;
   std::vector<std::uint32_t> expected;
   if (!whole) {
-    CO_TRY(sums, co_await sums_of(slot, page_length, crc, first, end));
-    rebuild = whole = sums.empty();
-    expected = std::move(sums);
+    expected = known_sums(slot, first, end);
+    if (expected.empty()) {
+      CO_TRY(sums, co_await load_sums(slot, page_length, crc, first, end));
+      rebuild = whole = sums.empty();
+      expected = std::move(sums);
+    }
   }
   if (whole) {
     first = 0;
@@ -120,7 +124,13 @@ Task<DiskTierImpl::Fetched> DiskTierImpl::fetch(BlockShape shape, std::uint32_t 
   fetched.valid_bytes = std::min<std::uint64_t>(end * sector_bytes, page_length) - fetched.begin;
   fetched.buffer = device_.buffer((end - first) * sector_bytes);
   const std::span<std::byte> into = fetched.buffer.bytes().first((end - first) * sector_bytes);
-  Status read = co_await read_sectors(file.shared(), shape.page_offset(page) + fetched.begin, into);
+  const std::uint64_t from = shape.page_offset(page) + fetched.begin;
+  Status read = ok();
+  if (from + into.size() <= file->length_bytes) {
+    read = co_await device_.read(*file->direct, from, into);
+  } else {
+    read = co_await read_odd_end(file.shared(), from, into);
+  }
   if (!read && read.code() != Code::corrupt) {
     ++totals_.read_errors;
     co_return std::move(read).error();
@@ -144,11 +154,16 @@ Task<DiskTierImpl::Fetched> DiskTierImpl::fetch(BlockShape shape, std::uint32_t 
   co_return fetched;
 }
 
-// The checksums of sectors [first, end), known to be the page's own; empty when the file has none that are.
-Task<std::vector<std::uint32_t>> DiskTierImpl::sums_of(PageSlot slot, std::uint32_t page_length, std::uint32_t crc, std::uint64_t first,
-                                                       std::uint64_t end) {
+// The checksums of sectors [first, end) from memory; empty when they are not there.
+std::vector<std::uint32_t> DiskTierImpl::known_sums(PageSlot slot, std::uint64_t first, std::uint64_t end) {
   const std::span<const std::uint32_t> cached = sums_.get(slot);
-  if (cached.size() >= end) co_return std::vector<std::uint32_t>(cached.begin() + static_cast<std::ptrdiff_t>(first), cached.begin() + static_cast<std::ptrdiff_t>(end));
+  if (cached.size() < end) return {};
+  return {cached.begin() + static_cast<std::ptrdiff_t>(first), cached.begin() + static_cast<std::ptrdiff_t>(end)};
+}
+
+// The same from the file, known to be the page's own; empty when the file has none that are.
+Task<std::vector<std::uint32_t>> DiskTierImpl::load_sums(PageSlot slot, std::uint32_t page_length, std::uint32_t crc, std::uint64_t first,
+                                                         std::uint64_t end) {
   ++totals_.sums_misses;
   auto loaded = co_await index_.read_sums(slot, sector_count(page_length));
   if (!loaded && loaded.code() != Code::corrupt) co_return std::move(loaded).error();
@@ -162,14 +177,10 @@ Task<std::vector<std::uint32_t>> DiskTierImpl::sums_of(PageSlot slot, std::uint3
 }
 
 // A file that was cut to its exact length ends inside a sector, which direct I/O can not read.
-Task<> DiskTierImpl::read_sectors(std::shared_ptr<TierFile> file, std::uint64_t offset, std::span<std::byte> into) {
+Task<> DiskTierImpl::read_odd_end(std::shared_ptr<TierFile> file, std::uint64_t offset, std::span<std::byte> into) {
   const std::uint64_t whole_sectors = file->length_bytes / sector_bytes * sector_bytes;
   const std::uint64_t length = file->length_bytes;
   const DiskFileId direct = *file->direct;
-  if (offset + into.size() <= length) {
-    Status read = co_await device_.read(direct, offset, into);
-    co_return read;
-  }
   if (offset < whole_sectors) CO_CHECK_OK(co_await device_.read(direct, offset, into.first(whole_sectors - offset)));
   CO_CHECK_OK(co_await files_.ensure_buffered(file));
   const std::uint64_t from = std::max(offset, whole_sectors);

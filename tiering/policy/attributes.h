@@ -30,6 +30,12 @@ constexpr AttributeMask mask_of(Attribute attribute) {
   return static_cast<AttributeMask>(1U << static_cast<unsigned>(attribute));
 }
 
+// Of a file as a whole, whichever of its pages is asked about; the others are decided page by page. A rule about first_bytes or
+// last_bytes sets none of these.
+inline constexpr AttributeMask decided_per_file =
+    mask_of(Attribute::demote_after_idle) | mask_of(Attribute::pin) | mask_of(Attribute::ttl) | mask_of(Attribute::ttl_action) |
+    mask_of(Attribute::replicas) | mask_of(Attribute::prefetch) | mask_of(Attribute::write_mode);
+
 enum class TierChoice : std::uint8_t { automatic, memory, nvme };
 enum class AdmissionRule : std::uint8_t { always, second_read, never };
 enum class Unit : std::uint8_t { page, file };

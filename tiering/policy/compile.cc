@@ -56,6 +56,7 @@ class Compiler {
     rule.values = draft.values;
     for (std::size_t i = 0; i < attribute_count; ++i) rule.lines[i] = draft.place_of(static_cast<Attribute>(i)).line;
     conditions(draft, rule.when);
+    check_byte_range(draft);
     body.rules.push_back(std::move(rule));
     body.names.push_back({.name = draft.name, .line = draft.at.line});
   }
@@ -77,6 +78,20 @@ class Compiler {
     when.suffixes = match.suffix;
     when.tenants = match.tenant;
     owners(draft, when);
+  }
+
+  // Else it would quietly do nothing but for files that lie in the range whole.
+  void check_byte_range(const RuleDraft& draft) {
+    if (!draft.has("first_bytes") && !draft.has("last_bytes")) return;
+    const std::string range = draft.has("last_bytes") ? "last_bytes" : "first_bytes";
+    const AttributeMask sets = draft.sets() & decided_per_file;
+    for (std::size_t i = 0; i < attribute_count; ++i) {
+      const auto attribute = static_cast<Attribute>(i);
+      if ((sets & mask_of(attribute)) == 0) continue;
+      const std::string name(attribute_names[i]);
+      report(out_, draft.place_of(attribute), name + " is decided for whole files, and a rule with " + range +
+             " is about pages; set it in a rule without " + range + " (max_size takes small files)");
+    }
   }
 
   void globs(const Table& table, std::string_view key, const std::vector<std::string>& texts, std::vector<Glob>& out) {

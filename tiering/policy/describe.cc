@@ -61,7 +61,7 @@ path = "/lake/**"                # what it matches
 suffix = [".parquet", ".orc"]
 last_bytes = "64KiB"
 tier = "memory"                  # what it sets
-pin = { tier = "memory", budget = "512MiB" }
+admission = "always"
 
 [[quota]]
 name = "scratch"

@@ -101,9 +101,9 @@ class = "interactive"
   EXPECT_EQ(decision.values.qos_class.view(), "interactive");
 }
 
-std::string rule_with(const std::string& conditions) { return "[[rule]]\nname = \"r\"\n" + conditions + "\nreplicas = 2\n"; }
+std::string rule_with(const std::string& conditions) { return "[[rule]]\nname = \"r\"\n" + conditions + "\nclass = \"taken\"\n"; }
 
-bool takes(const Policy& policy, const Subject& subject) { return policy.decide(subject).values.replicas == 2; }
+bool takes(const Policy& policy, const Subject& subject) { return policy.decide(subject).values.qos_class.view() == "taken"; }
 
 TEST(Policy, SizesIncludeTheirEnds) {
   const Policy policy = parsed(rule_with("min_size = \"10B\"\nmax_size = \"20B\""));
@@ -243,6 +243,29 @@ TEST(PolicyFaults, SayLineColumnAndReason) {
     const Result<Policy> policy = parse_policy(one.text, "p");
     EXPECT_EQ(policy.code(), Code::invalid_argument);
     EXPECT_EQ(policy.error().message(), found.front());
+  }
+}
+
+// What is decided for a whole file was once taken of such a rule for small files only, without a word.
+TEST(PolicyFaults, ARuleAboutBytesOfAFileSetsNothingThatIsDecidedForWholeFiles) {
+  const std::vector<std::string> per_file{"demote_after_idle = \"1h\"", "pin = { tier = \"memory\" }", "pin.tier = \"none\"", "ttl = \"1h\"",
+                                          "replicas = 2", "prefetch = \"none\"", "write_mode = \"back\""};
+  for (const std::string& set : per_file) {
+    const std::string name = set.substr(0, set.find_first_of(" ."));
+    for (const std::string range : {"first_bytes", "last_bytes"}) {
+      const std::vector<std::string> found = diagnostics("[[rule]]\nname = \"r\"\n" + range + " = \"1MiB\"\nadmission = \"always\"\n" + set + "\n");
+      ASSERT_EQ(found.size(), 1u) << set;
+      EXPECT_EQ(found[0].find("p:5:"), 0u) << found[0];
+      EXPECT_NE(found[0].find("error: " + name + " is decided for whole files, and a rule with " + range + " is about pages"), std::string::npos) << found[0];
+      EXPECT_TRUE(diagnostics("[[rule]]\nname = \"r\"\nmax_size = \"1MiB\"\nadmission = \"always\"\n" + set + "\n").empty()) << set;
+    }
+  }
+  const std::vector<std::string> both = diagnostics("[[rule]]\nname = \"r\"\nlast_bytes = \"1MiB\"\nttl = \"1h\"\nttl_action = \"expire\"\n");
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_EQ(both[1], "p:5:1: error: ttl_action is decided for whole files, and a rule with last_bytes is about pages; "
+                     "set it in a rule without last_bytes (max_size takes small files)");
+  for (const std::string set : {"tier = \"memory\"", "admission = \"never\"", "promote_after = { reads = 1, within = \"1h\" }", "unit = \"file\"", "class = \"x\""}) {
+    EXPECT_TRUE(diagnostics("[[rule]]\nname = \"r\"\nlast_bytes = \"1MiB\"\n" + set + "\n").empty()) << set;
   }
 }
 

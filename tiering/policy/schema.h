@@ -66,8 +66,8 @@ struct Match {
     v.choice("pattern", pattern,
              {{"any", Pattern::any}, {"sequential", Pattern::sequential}, {"random", Pattern::random}, {"whole-file", Pattern::whole_file}},
              {.help = "How its reader goes through the file (one of its blocks, where it has several): `sequential` two reads or more in a row, `whole-file` from its first byte on for half of it or more, `random` otherwise. At the first read this is not known, and only `any` matches."});
-    v.field("first_bytes", first_bytes, {.help = "Only pages that touch the first so many bytes of the file."});
-    v.field("last_bytes", last_bytes, {.help = "Only pages that touch the last so many bytes, such as the footer of a Parquet file."});
+    v.field("first_bytes", first_bytes, {.help = "Only pages that touch the first so many bytes of the file. Such a rule sets only what is decided page by page: tier, admission, promote_after, unit, class."});
+    v.field("last_bytes", last_bytes, {.help = "Only pages that touch the last so many bytes, such as the footer of a Parquet file. Such a rule sets only what is decided page by page, as with `first_bytes`."});
   }
 };
 
