@@ -97,7 +97,11 @@ class S3Server:
                                "--iam-dir", os.path.join(self.dir, "users"), "posix", "--sidecar", os.path.join(self.dir, "meta"), os.path.join(self.dir, "data")]),
             env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         log.close()
-        wait_for("the S3 server listens", lambda: self.listens() or self.process.poll() is not None)
+        try:
+            wait_for("the S3 server listens", lambda: self.listens() or self.process.poll() is not None)
+        except Failure:
+            self.kill()
+            raise
         if self.process.poll() is not None:
             raise Failure(f"the S3 server ended: {self.log()}")
 
