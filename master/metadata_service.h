@@ -101,6 +101,8 @@ class MetadataService {
   Task<ListView> list(NamespacePath path, std::string after, std::size_t limit, Deadline deadline);
   // is_directory, unsupported unless it is a regular file.
   Task<ResolvedView> resolve(NamespacePath path, Freshness freshness, Deadline deadline);
+  // As stat(), and for a regular file what resolve() says; `store_uri` is empty where that says an error.
+  Task<ResolvedView> stat_for_opening(NamespacePath path, Freshness freshness, Deadline deadline);
   // Durable when it ends. Verifies that the store's root is a directory that can be listed.
   Task<AttachmentRow> attach(NamespacePath path, std::string uri, AttachmentSettings settings, Deadline deadline);
   Task<> detach(NamespacePath path, Deadline deadline);
@@ -200,6 +202,7 @@ class MetadataService {
   Task<ListView> list_virtual(NamespacePath path, std::vector<std::string> overlay, std::size_t limit, Deadline deadline);
 
   Result<AttachmentRow> still_attached(AttachmentId id) const;
+  Result<ResolvedView> readable(const NamespacePath& path, const FileView& file) const;
   void publish_attachments();
   void publish_policy(const PolicyRow& row);
 
