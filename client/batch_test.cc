@@ -168,6 +168,31 @@ TEST_F(Batches, AnEmptyAnswerEndsTheQuestions) {
   EXPECT_EQ(client.open_many(paths)[0].code(), Code::bad_frame);
 }
 
+TEST_F(Batches, AStatForOpeningIsTheOnlyQuestionToTheMaster) {
+  auto paths = publish_many(3, 10);
+  const Client client = connect({far_->info()}, {.stat_for_opening = true});
+  for (const auto& path : paths) {
+    const auto status = client.stat(path);
+    ASSERT_TRUE(status) << status.error().to_string();
+    EXPECT_EQ(status->length_bytes, 10U);
+    EXPECT_EQ(status->version, "v1");
+    ASSERT_TRUE(client.open(path));
+  }
+  EXPECT_EQ(master_.calls(Method::stat), 3);
+  EXPECT_EQ(master_.calls(Method::resolve), 0);
+  client.forget(paths[0]);
+  ASSERT_TRUE(client.open(paths[0]));
+  EXPECT_EQ(master_.calls(Method::resolve), 1) << "forget() forgets both";
+}
+
+TEST_F(Batches, AStatThatOpensNothingIsFollowedByAQuestionOfItsOwn) {
+  auto paths = publish_many(1, 10);
+  const Client client = connect({far_->info()});
+  ASSERT_TRUE(client.stat(paths[0]));
+  ASSERT_TRUE(client.open(paths[0]));
+  EXPECT_EQ(master_.calls(Method::resolve), 1);
+}
+
 TEST_F(Batches, AMasterThatDoesNotKnowTheMessagesIsAskedOneByOne) {
   auto paths = publish_many(3, 10);
   master_.fail_with(Method::stat_many, Code::unsupported);

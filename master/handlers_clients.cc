@@ -25,8 +25,16 @@ MasterService::Answer MasterService::stat(Call call) {
   CO_TRY(path, NamespacePath::parse(request.path()));
   const Deadline deadline = bounded_deadline(*call, parts_.clock);
   const Freshness freshness = freshness_of(request.revalidate());
-  CO_TRY(file, co_await run_on(parts_.names, parts_.metadata.stat(std::move(path), freshness, deadline)));
   proto::StatReply reply;
+  if (request.for_opening() && check_tenant(request.tenant())) {
+    CO_TRY(found, co_await run_on(parts_.names, parts_.metadata.stat_for_opening(std::move(path), freshness, deadline)));
+    to_wire(found.file, *reply.mutable_info());
+    if (found.store_uri.empty()) co_return reply_with(reply);
+    put_resolved(found, request.tenant(), *reply.mutable_resolved());
+    reply.mutable_resolved()->clear_info();
+    co_return reply_with(reply);
+  }
+  CO_TRY(file, co_await run_on(parts_.names, parts_.metadata.stat(std::move(path), freshness, deadline)));
   to_wire(file, *reply.mutable_info());
   co_return reply_with(reply);
 }

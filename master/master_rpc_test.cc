@@ -114,6 +114,29 @@ class MasterRpc : public ::testing::Test {
   std::unique_ptr<RpcClient> client_;
 };
 
+TEST_F(MasterRpc, AStatForOpeningSaysWhatAResolveWould) {
+  write_file(directory_ / "source/a/one.txt", std::string(3 << 20, 'x'));
+  ASSERT_TRUE(attach("/data", source_uri()));
+  proto::StatRequest request;
+  request.set_path("/data/a/one.txt");
+  request.set_tenant("team");
+  request.set_for_opening(true);
+  auto both = client_->call<proto::StatReply>(Method::stat, request);
+  auto resolved = resolve("/data/a/one.txt", "team");
+  ASSERT_TRUE(both && resolved);
+  EXPECT_EQ(both->info().version(), resolved->info().version());
+  resolved->clear_info();
+  EXPECT_EQ(both->resolved().SerializeAsString(), resolved->SerializeAsString());
+
+  request.set_path("/data/a");
+  const auto directory = client_->call<proto::StatReply>(Method::stat, request);
+  ASSERT_TRUE(directory);
+  EXPECT_EQ(directory->info().type(), proto::DIRECTORY);
+  EXPECT_FALSE(directory->has_resolved());
+  request.set_path("/data/a/none");
+  EXPECT_EQ(client_->call<proto::StatReply>(Method::stat, request).code(), Code::not_found);
+}
+
 TEST_F(MasterRpc, AnswersStatListAndResolveOfAnAttachedDirectory) {
   write_file(directory_ / "source/a/one.txt", "hello");
   write_file(directory_ / "source/b.txt", std::string(3 << 20, 'x'));

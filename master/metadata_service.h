@@ -108,6 +108,8 @@ class MetadataService {
   Task<ListView> list(NamespacePath path, std::string after, std::size_t limit, Deadline deadline);
   // is_directory, unsupported unless it is a regular file.
   Task<ResolvedView> resolve(NamespacePath path, Freshness freshness, Deadline deadline);
+  // As stat(), and for a regular file what resolve() says; `store_uri` is empty where that says an error.
+  Task<ResolvedView> stat_for_opening(NamespacePath path, Freshness freshness, Deadline deadline);
   // ops/change.cc. Makes the change in the under-store, in the name of `caller`, and records what it did before it ends: who
   // asks afterwards sees it. read_only (the attachment, or its store); what the store's system call said, with its errno;
   // busy (a mount point of an attachment); unsupported with EXDEV (names of two attachments).
@@ -226,6 +228,7 @@ class MetadataService {
   Task<ListView> list_virtual(NamespacePath path, std::vector<std::string> overlay, std::size_t limit, Deadline deadline);
 
   Result<AttachmentRow> still_attached(AttachmentId id) const;
+  Result<ResolvedView> readable(const NamespacePath& path, const FileView& file) const;
   void publish_attachments();
   void publish_policy(const PolicyRow& row);
 

@@ -63,6 +63,7 @@ ClientOptions mount_client_options(const MountConfig& config) {
   options.max_mapped_bytes = config.max_mapped.bytes;
   options.connections_per_worker = config.connections_per_worker;
   options.tenant = config.tenant;
+  options.stat_for_opening = true;
   options.read_deadline = std::chrono::duration_cast<std::chrono::milliseconds>(config.read_deadline);
   return options;
 }

@@ -19,6 +19,7 @@ bool unreachable(Code code) {
 Resolver::Resolver(const ClientOptions& options, const Clock& clock, Executor executor, std::shared_ptr<MasterLink> master,
                    Peers& peers)
     : clock_(clock), executor_(std::move(executor)), master_(std::move(master)), peers_(peers), tenant_(options.tenant),
+      for_opening_(options.stat_for_opening),
       metadata_deadline_(options.metadata_deadline),
       resolutions_(options.max_cached_paths), statuses_(options.max_cached_paths) {}
 
@@ -134,9 +135,16 @@ Task<FileStatus> Resolver::stat(std::string path, Revalidate revalidate, Deadlin
   proto::StatRequest request;
   request.set_path(path);
   request.set_revalidate(revalidate == Revalidate::yes);
+  request.set_for_opening(for_opening_);
+  if (for_opening_) request.set_tenant(tenant_);
   proto::StatReply reply;
   std::string body = request.SerializeAsString();
   CO_CHECK_OK(co_await master_->call(Method::stat, std::move(body), &reply, MasterRetry::until_deadline, deadline));
+  if (reply.has_resolved()) {
+    *reply.mutable_resolved()->mutable_info() = reply.info();
+    CO_TRY(resolution, keep(path, reply.resolved(), asked, generation));
+    co_return resolution->status;
+  }
   FileStatus status = to_status(reply.info());
   remember(path, status, asked, generation);
   co_return status;

@@ -60,6 +60,7 @@ class Resolver {
   std::shared_ptr<MasterLink> master_;
   Peers& peers_;
   const std::string tenant_;
+  const bool for_opening_;
   const Duration metadata_deadline_;
 
   // Io thread only

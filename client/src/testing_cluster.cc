@@ -198,11 +198,16 @@ Result<std::string> FakeMaster::resolve(const std::string& path) {
   return reply.SerializeAsString();
 }
 
-Result<std::string> FakeMaster::stat(const std::string& path) {
-  const auto found = files_.find(path);
-  if (found == files_.end()) return Error(Code::not_found, path + " does not exist");
+Result<std::string> FakeMaster::stat(const proto::StatRequest& request) {
+  const auto found = files_.find(request.path());
+  if (found == files_.end()) return Error(Code::not_found, request.path() + " does not exist");
   proto::StatReply reply;
-  *reply.mutable_info() = info(path, found->second);
+  *reply.mutable_info() = info(request.path(), found->second);
+  if (request.for_opening() && found->second.type == proto::REGULAR) {
+    TRY(resolved, resolve(request.path()));
+    reply.mutable_resolved()->ParseFromString(resolved);
+    reply.mutable_resolved()->clear_info();
+  }
   return reply.SerializeAsString();
 }
 
@@ -211,7 +216,9 @@ std::string FakeMaster::stat_many(const proto::StatManyRequest& request) {
   for (const auto& path : request.paths()) {
     if (static_cast<std::size_t>(reply.items_size()) == names_per_answer_) break;
     auto& item = *reply.add_items();
-    const auto found = stat(path);
+    proto::StatRequest one;
+    one.set_path(path);
+    const auto found = stat(one);
     proto::StatReply body;
     if (!found) outcome_to_wire(found.error(), *item.mutable_outcome());
     if (found && body.ParseFromString(*found)) *item.mutable_info() = body.info();
@@ -245,10 +252,16 @@ std::string FakeMaster::list(const std::string& path) {
 Task<ServerReply> FakeMaster::answer(std::shared_ptr<ServerCall> call) {
   ServerReply reply;
   std::lock_guard lock(mutex_);
-  if (call->method() == Method::resolve || call->method() == Method::stat) {
-    proto::ResolveRequest request;  // both begin with the path
+  if (call->method() == Method::resolve) {
+    proto::ResolveRequest request;
     request.ParseFromString(call->body());
-    auto body = call->method() == Method::stat ? stat(request.path()) : resolve(request.path());
+    auto body = resolve(request.path());
+    if (!body) co_return std::move(body).error();
+    reply.body = std::move(body).value();
+  } else if (call->method() == Method::stat) {
+    proto::StatRequest request;
+    request.ParseFromString(call->body());
+    auto body = stat(request);
     if (!body) co_return std::move(body).error();
     reply.body = std::move(body).value();
   } else if (call->method() == Method::list) {

@@ -130,7 +130,7 @@ class FakeMaster : public FakeServer {
 
  private:
   Result<std::string> resolve(const std::string& path);
-  Result<std::string> stat(const std::string& path);
+  Result<std::string> stat(const proto::StatRequest& request);
   std::string stat_many(const proto::StatManyRequest& request);
   std::string resolve_many(const proto::ResolveManyRequest& request);
   std::string list(const std::string& path);

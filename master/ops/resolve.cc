@@ -48,13 +48,26 @@ ResolvedView ResolvedView::of(const AttachmentRow& row, const std::string& store
   return out;
 }
 
+Result<ResolvedView> MetadataService::readable(const NamespacePath& path, const FileView& file) const {
+  CHECK_OK(check_regular(path, file.inode.type));
+  TRY(row, still_attached(file.attachment));
+  TRY(root, NamespacePath::parse(row.path));
+  CHECK_OK(check_block_count(path, file.inode, row.settings));
+  return ResolvedView::of(row, path.relative_to(root.components().size()), file);
+}
+
 Task<ResolvedView> MetadataService::resolve(NamespacePath path, Freshness freshness, Deadline deadline) {
   CO_TRY(file, co_await stat(path, freshness, deadline));
-  CO_CHECK_OK(check_regular(path, file.inode.type));
-  CO_TRY(row, still_attached(file.attachment));
-  CO_TRY(root, NamespacePath::parse(row.path));
-  CO_CHECK_OK(check_block_count(path, file.inode, row.settings));
-  co_return ResolvedView::of(row, path.relative_to(root.components().size()), std::move(file));
+  co_return readable(path, file);
+}
+
+Task<ResolvedView> MetadataService::stat_for_opening(NamespacePath path, Freshness freshness, Deadline deadline) {
+  CO_TRY(file, co_await stat(path, freshness, deadline));
+  Result<ResolvedView> whole = readable(path, file);
+  if (whole) co_return whole;
+  ResolvedView only_status;
+  only_status.file = std::move(file);
+  co_return only_status;
 }
 
 }  // namespace hearth::master

@@ -123,7 +123,11 @@ def test_refusals_in_one_sentence():
         unknown = os.path.join(server.dir, "unknown")
         with open(os.open(unknown, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
             f.write("aws_access_key_id=nobody\naws_secret_access_key=canary-secret\n")
+        token = os.path.join(server.dir, "token")
+        with open(os.open(token, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+            f.write(f"aws_access_key_id={server.access_key}\naws_secret_access_key={server.secret}\naws_session_token=canary-token\n")
         cluster.start()
+        refusal(cluster, server, "InvalidToken", 6, credentials=f"file:{token}")
         refusal(cluster, server, "SignatureDoesNotMatch", 6, credentials=f"file:{wrong}")
         refusal(cluster, server, "does not know the access key id", 6, credentials=f"file:{unknown}")
         refusal(cluster, server, "can not be opened", 6, credentials="file:/nonexistent/keys")
@@ -139,6 +143,30 @@ def test_refusals_in_one_sentence():
             with open(process.log_path, errors="replace") as f:
                 text = f.read()
             check("canary" not in text and server.secret not in text, f"no secret in the log of {process.name}")
+
+
+def test_a_prefix_without_permission():
+    with S3Server() as server, Cluster() as cluster:
+        for key in ("tree/open/f", "tree/closed/f"):
+            server.client().put(key, oracle(key, 1, 1000))
+        bucket = f"arn:aws:s3:::{server.bucket}"
+        keys = server.add_user("reader", [
+            {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": [bucket]},
+            {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"{bucket}/*"]},
+            {"Effect": "Deny", "Action": ["s3:GetObject"], "Resource": [f"{bucket}/tree/closed/*"]}])
+        cluster.start()
+        attach(cluster, server, credentials=f"file:{keys}")
+        mount = cluster.mount().mountpoint + "/s3"
+        check(read(f"{mount}/open/f") == oracle("tree/open/f", 1, 1000), "what is not forbidden is read")
+        check(sorted(os.listdir(mount)) == ["closed", "open"], f"both are listed: {os.listdir(mount)}")
+        try:
+            read(f"{mount}/closed/f")
+            check(False, "what is forbidden can not be read")
+        except PermissionError:
+            pass
+        result = cluster.cli("cat", "/s3/closed/f", check_exit=False)
+        check(result.returncode == 6 and "tree/closed/f" in result.stderr, f"one clear sentence: exit {result.returncode}, {result.stderr}")
+        check(read(f"{mount}/open/f") == oracle("tree/open/f", 1, 1000), "and the rest is read on")
 
 
 def test_dry_run_names_the_step():

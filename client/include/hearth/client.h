@@ -124,6 +124,8 @@ struct ClientOptions {
   std::uint32_t readahead_bytes = 8U << 20;  // of a sequential reader on blocks that are not mapped
   // At most so many to each worker of another host: one for small calls, the others for large reads, opened as needed.
   std::uint32_t connections_per_worker = 2;
+  // A file is mostly stat'ed to be opened, as a mount does it: one question to the master instead of two.
+  bool stat_for_opening = false;
   std::string tenant;  // on whose behalf it reads, for rules and quotas of the policy; declared, not proven. At most 64 bytes
 };
 

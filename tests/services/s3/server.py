@@ -3,6 +3,7 @@ namespace), with its data in a temporary directory.
 
 It checks signatures, clock and region (tests/services/s3/README.md). start() again after kill() keeps port and data.
 """
+import json
 import os
 import secrets
 import shutil
@@ -72,7 +73,7 @@ class S3Server:
         self.credentials_file = os.path.join(self.dir, "credentials")
         with open(os.open(self.credentials_file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
             f.write(f"[default]\naws_access_key_id = {self.access_key}\naws_secret_access_key = {self.secret}\n")
-        for name in ("data", "meta"):
+        for name in ("data", "meta", "users"):
             os.mkdir(os.path.join(self.dir, name))
         self.process = None
         self.start()
@@ -93,12 +94,32 @@ class S3Server:
         # Metadata beside the data and not in extended attributes: any file system will do.
         self.process = subprocess.Popen(
             self.host.command([self.program, "--port", f"{self.host.address}:{self.port}", "--region", self.region, "--keep-alive", "--quiet",
-                               "posix", "--sidecar", os.path.join(self.dir, "meta"), os.path.join(self.dir, "data")]),
+                               "--iam-dir", os.path.join(self.dir, "users"), "posix", "--sidecar", os.path.join(self.dir, "meta"), os.path.join(self.dir, "data")]),
             env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         log.close()
-        wait_for("the S3 server listens", lambda: self.listens() or self.process.poll() is not None)
+        try:
+            wait_for("the S3 server listens", lambda: self.listens() or self.process.poll() is not None)
+        except Failure:
+            self.kill()
+            raise
         if self.process.poll() is not None:
             raise Failure(f"the S3 server ended: {self.log()}")
+
+    def add_user(self, name, statements):
+        """A user whose rights are `statements` of the bucket's policy (one policy a bucket: the last call counts); the path of the
+        credentials file."""
+        secret = secrets.token_hex(20)
+        made = subprocess.run(self.host.command([self.program, "admin", "--access", self.access_key, "--secret", self.secret, "--region", self.region,
+                                                 "--endpoint-url", self.endpoint, "create-user", "--access", name, "--secret", secret, "--role", "user"]),
+                              capture_output=True, text=True)
+        if made.returncode != 0:
+            raise Failure(f"the S3 server makes no user {name}: {made.stdout}{made.stderr}")
+        policy = {"Version": "2012-10-17", "Statement": [{**one, "Principal": {"AWS": [name]}} for one in statements]}
+        self.client().request("PUT", query={"policy": ""}, body=json.dumps(policy).encode())
+        path = os.path.join(self.dir, f"{name}.credentials")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+            f.write(f"[default]\naws_access_key_id = {name}\naws_secret_access_key = {secret}\n")
+        return path
 
     def listens(self):
         try:
