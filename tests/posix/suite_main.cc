@@ -6,8 +6,23 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <iostream>
+#include <memory>
+
+namespace {
+
+// Failures of "-1 instead of 5 bytes" say why.
+class SaysErrno : public ::testing::EmptyTestEventListener {
+  void OnTestPartResult(const ::testing::TestPartResult& result) override {
+    const int error = errno;
+    if (result.failed()) std::cout << "  errno of the last call that set it: " << hearth::posix::Errno{error} << "\n";
+    errno = error;
+  }
+};
+
+}  // namespace
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
@@ -28,6 +43,7 @@ int main(int argc, char** argv) {
     std::cerr << failed << "\n";
     return 1;
   }
+  ::testing::UnitTest::GetInstance()->listeners().Append(std::make_unique<SaysErrno>().release());
   const int status = RUN_ALL_TESTS();
   hearth::posix::end();
   return status;
