@@ -82,6 +82,8 @@ Result<NodeAttributes> FileSystem::attributes(NodeId node) {
   }
   if (!nodes_.has_name(node)) {  // removed in this mount, and somebody still stands in it
     known.link_count = 0;
+    constexpr std::uint64_t removed = 1ULL << 63;  // the store may give its number to another one
+    known.inode |= removed;
     return NodeAttributes{std::move(known), options_.attr_timeout};
   }
   if (takes_changes(known)) {

@@ -28,6 +28,7 @@ namespace {
 // the same is FUSE_CAP_PASSTHROUGH, fuse_passthrough_open() and fi->backing_id.
 constexpr std::uint32_t opcode_init = 26;
 constexpr std::uint32_t init_ext = 1U << 30;
+constexpr std::uint32_t init_handle_killpriv = 1U << 19;  // known to libfuse 3.14, which forgets to answer it
 constexpr std::uint32_t init_passthrough = 1U << 5;  // of flags2: bit 37 of the 64-bit flags
 struct RequestHeader { std::uint32_t length, opcode; std::uint64_t unique, node; std::uint32_t uid, gid, pid, more; };
 struct InitRequest { std::uint32_t major, minor, max_readahead, flags, flags2; };
@@ -113,9 +114,11 @@ ssize_t FuseSession::Impl::write(int fd, iovec* parts, int count, void* data) {
 }
 
 void FuseSession::Impl::meet_init_reply(iovec* parts, int count) {
-  if (options.passthrough == MountOptions::Passthrough::off || !kernel_offers_passthrough) return;
   if (count != 2 || parts[1].iov_len < sizeof(InitReply)) return;
   auto* reply = static_cast<InitReply*>(parts[1].iov_base);
+  // Otherwise the kernel takes set-user-id away by a chmod in the writer's name, who may not.
+  if (options.writing == MountOptions::Writing::allow) reply->flags |= init_handle_killpriv;
+  if (options.passthrough == MountOptions::Passthrough::off || !kernel_offers_passthrough) return;
   reply->flags |= init_ext;
   reply->flags2 |= init_passthrough;
   reply->max_stack_depth = 1;  // backing files may lie on ordinary file systems, not on stacked ones

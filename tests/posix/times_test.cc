@@ -47,7 +47,7 @@ TEST_F(Utimens, SetsNanoseconds) {
 TEST_F(Utimens, TakesTimesFarAwayAndBefore1970) {
   make_file("file");
   for (const time_t seconds : {time_t{0}, time_t{-1}, time_t{-1'000'000'000}, time_t{2'147'483'648},
-                               time_t{4'294'967'296}, time_t{10'000'000'000}}) {
+                               time_t{4'294'967'296}, time_t{9'000'000'000}}) {
     ASSERT_EQ(set_times("file", {seconds, 5}, {seconds, 7}), 0);
     EXPECT_EQ(status("file").st_mtim.tv_sec, seconds);
     EXPECT_EQ(status("file").st_mtim.tv_nsec, 7);
