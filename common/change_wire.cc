@@ -47,8 +47,12 @@ Result<Change> xattr_from_wire(const Wire& request) {
   out.path = request.path();
   out.name = wanted.name();
   out.value = wanted.value();
-  if (wanted.presence() == Wire::SetXattr::MUST_BE_ABSENT) out.presence = SetXattr::Presence::must_be_absent;
-  if (wanted.presence() == Wire::SetXattr::MUST_BE_PRESENT) out.presence = SetXattr::Presence::must_be_present;
+  switch (wanted.presence()) {
+    case Wire::SetXattr::ANY: out.presence = SetXattr::Presence::any; break;
+    case Wire::SetXattr::MUST_BE_ABSENT: out.presence = SetXattr::Presence::must_be_absent; break;
+    case Wire::SetXattr::MUST_BE_PRESENT: out.presence = SetXattr::Presence::must_be_present; break;
+    default: return Error(Code::invalid_argument, "an extended attribute set in a way that this build does not know; check the client's version");
+  }
   return Change(std::move(out));
 }
 

@@ -9,6 +9,9 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
+#include <optional>
 #include <random>
 #include <set>
 
@@ -101,7 +104,15 @@ TEST(Records, KeepTheirGoldenBytes) {
   inode.version = "v1";
   inode.checked = Moment{3, 300};
   inode.load = DirectoryLoad{5, Moment{3, 200}, "v0", 9};
-  EXPECT_EQ(hex(encode(inode)), "01018020ed03e80764020201027631000" "3d8040503900302763009");
+  EXPECT_EQ(hex(encode(inode)), "02018020ed03e807640202010276310003d8040503900302763009" "00" "00");
+  inode.atime_ns = -64;
+  inode.allocated_bytes = 4096;
+  EXPECT_EQ(hex(encode(inode)), "02018020ed03e807640202010276310003d8040503900302763009" "7f" "8120");
+  inode.type = FileType::other;
+  inode.special = S_IFCHR;
+  inode.device = 0x103;
+  inode.allocated_bytes = 0;
+  EXPECT_EQ(hex(encode(inode)), "02038020ed03e807640202010276310003d804" "7f" "01" "8040" "8302");
   EXPECT_EQ(hex(encode(EntryRow{InodeId{300}, FileType::symlink, 1})), "0102ac0201");
   AttachmentRow row;
   row.id = AttachmentId{2};
@@ -133,8 +144,42 @@ TEST(Records, ReadBackWhatWasWrittenAndRefuseEverythingElse) {
     EXPECT_EQ(decode_inode(InodeId{9}, bytes.substr(0, length)).code(), Code::corrupt) << length;
   }
   EXPECT_EQ(decode_inode(InodeId{9}, bytes + "x").code(), Code::corrupt);
-  EXPECT_EQ(decode_inode(InodeId{9}, "\x02" + bytes.substr(1)).code(), Code::corrupt);
+  EXPECT_EQ(decode_inode(InodeId{9}, "\x03" + bytes.substr(1)).code(), Code::corrupt);
   EXPECT_EQ(decode_entry("\x01\x09\x01\x01").code(), Code::corrupt);  // no such file type
+}
+
+TEST(Records, ReadInodesOfBothFormats) {
+  Inode inode;
+  inode.id = InodeId{9};
+  inode.version = "v";
+  inode.checked = Moment{2, 5};
+  inode.mtime_ns = 3;
+  for (const FileType type : {FileType::regular, FileType::directory, FileType::symlink, FileType::other}) {
+    inode.type = type;
+    if (type == FileType::directory) inode.load = DirectoryLoad{5, Moment{3, 200}, "v0", 9};
+    // As a master of schema 2 wrote it: format 01, and neither an access time nor what is on the disk.
+    std::string old = encode(inode);
+    old.front() = 1;
+    old.resize(old.size() - (type == FileType::other ? 4 : 2));
+    const Result<Inode> read = decode_inode(InodeId{9}, old);
+    ASSERT_TRUE(read) << read.error().to_string();
+    EXPECT_EQ(*read, inode);
+    EXPECT_EQ(decode_inode(InodeId{9}, old + std::string(2, '\0')).code(), Code::corrupt) << "format 1 has no more";
+    old.front() = 2;
+    EXPECT_EQ(decode_inode(InodeId{9}, old).code(), Code::corrupt) << "format 2 has more";
+
+    Inode full = inode;
+    full.atime_ns = INT64_MIN;
+    if (type == FileType::other) {
+      full.special = S_IFSOCK;
+      full.device = ~0ULL;
+    }
+    for (const std::optional<std::uint64_t> allocated : {std::optional<std::uint64_t>(), std::optional<std::uint64_t>(0)}) {
+      full.allocated_bytes = allocated;
+      EXPECT_EQ(*decode_inode(InodeId{9}, encode(full)), full) << "nothing allocated is not the same as not known";
+    }
+    inode.load = DirectoryLoad{};
+  }
 }
 
 TEST(Records, ReadsAttachmentsWithAndWithoutStoreOptions) {

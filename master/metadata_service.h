@@ -19,6 +19,7 @@
 #include "master/s3_events.h"
 #include "master/store_set.h"
 #include "master/sync_group.h"
+#include "master/views.h"
 #include "tiering/policy/policy.h"
 
 #include <functional>
@@ -44,50 +45,6 @@ struct MetadataOptions {
 };
 
 enum class Freshness : std::uint8_t { cached, revalidate };
-
-struct FileView {
-  Inode inode;
-  InodeId reported_id;  // what st_ino shows
-  AttachmentId attachment;
-  enum class Source : std::uint8_t { current, stale } source = Source::current;
-  Duration ttl{};  // how much longer it is current
-  AttachmentSettings::Writing writing = AttachmentSettings::Writing::refused;
-};
-
-struct ListView {
-  FileView directory;
-  std::vector<std::pair<std::string, FileView>> entries;
-  enum class Rest : std::uint8_t { none, more } rest = Rest::none;
-};
-
-struct ResolvedView {
-  FileView file;
-  std::vector<BlockRef> blocks;
-  std::string store_uri;
-  AttachmentSettings settings;
-
-  // With the blocks of the file's version; `store_path` is its path in the attachment's store.
-  static ResolvedView of(const AttachmentRow& row, const std::string& store_path, FileView file);
-};
-
-// What a change did.
-struct ChangedView {
-  std::string version_before;    // of the object; "" when it was made
-  std::optional<FileView> file;  // of the object afterwards (of a rename, under its new name); nothing when it is gone
-};
-
-struct AttachmentsView {
-  std::vector<AttachmentRow> rows;
-  std::uint64_t version = 0;
-};
-
-// Where a walk over cached files goes on; see cached_files().
-struct FileWalk {
-  NamespacePath root;
-  std::vector<std::pair<std::string, std::string>> pending;  // directory path and the last name seen in it
-  enum class Scope : std::uint8_t { file, tree } scope = Scope::file;
-  enum class State : std::uint8_t { fresh, under_way, done } state = State::fresh;
-};
 
 class MetadataService {
  public:

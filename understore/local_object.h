@@ -3,8 +3,9 @@
 // Version of a file or symlink: "l1-<inode>-<ctime ns>-<length>", hex, and "-d<device>" on a file system
 // mounted beneath the root. Of a directory: "l1-<inode>-<mtime ns>-<ctime ns>". The kernel stamps
 // times from a clock that ticks every 1 to 10 ms, so a second change within the tick gives the same
-// version: a version is settled once the last change is 20 ms old. A file that never settles gets a
-// version with a nonce ("-n..."), which no later look repeats.
+// version: a version is settled once the last change is 20 ms old. A file that never settles, and a
+// directory whose last change is less than 2 s old, gets a version with a nonce ("-n..."), which no
+// later look repeats.
 // Limit: a change through a shared mapping reaches ctime only when the kernel next faults or writes
 // the page, and bytes of such a file may be older or newer than its version says.
 //
@@ -21,7 +22,8 @@
 namespace hearth {
 
 inline constexpr std::chrono::milliseconds settle_time{20};
-// Names of a directory are believed unchanged only when its last change is this old (1 s timestamps exist).
+// Names of a directory are believed unchanged only when its last change is this old (1 s timestamps exist); until then
+// each look gives its version another nonce.
 inline constexpr std::chrono::seconds directory_settle_time{2};
 
 enum class Settled : std::uint8_t { yes, no };

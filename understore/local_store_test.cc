@@ -1,5 +1,6 @@
 #include "understore/local_store.h"
 
+#include "common/object_identity.h"
 #include "understore/local_world.h"
 #include "understore/oracle.h"
 
@@ -76,10 +77,15 @@ TEST(LocalStore, AFileThatNeverSettlesIsNeverBelievedTwice) {
 TEST(LocalStore, DirectoryVersionsAreBelievedOnlyAfterTwoSeconds) {
   LocalWorld world;
   world.put_directory("d");
-  EXPECT_EQ(run_task(world.store().stat("d", soon()))->version, "");
+  const std::string first = run_task(world.store().stat("d", soon()))->version;
+  const std::string second = run_task(world.store().stat("d", soon()))->version;
+  EXPECT_TRUE(has_nonce(first)) << first;
+  EXPECT_EQ(without_nonce(second), without_nonce(first));
+  EXPECT_NE(second, first) << "a version that no later look repeats";
   const auto old = run_task(open_local_store("file:///usr", world.pool(), real_clock()).value()->stat("", soon()));
   ASSERT_TRUE(old);
   EXPECT_TRUE(old->version.starts_with("l1-")) << old->version;
+  EXPECT_FALSE(has_nonce(old->version)) << old->version;
 }
 
 // Story: `mv source source.away` went unnoticed, because everything was found through the root's descriptor.

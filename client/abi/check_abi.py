@@ -11,7 +11,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Nothing else may be seen: a program may bring its own Asio or protobuf.
-PUBLIC = re.compile(r'^(hearth_\w+@@HEARTH_|_ZNK?6hearth(12Cancellation|6Client|4File)\w+@@HEARTHXX_|_ZN6hearth(15code_from_errno|7version)E\w+@@HEARTHXX_)')
+PUBLIC = re.compile(r'^(hearth_\w+@@HEARTH_|_ZNK?6hearth(12Cancellation|6Client|4File|12WritableFile)\w+@@HEARTHXX_|_ZN6hearth(15code_from_errno|7version)E\w+@@HEARTHXX_)')
 
 HOW = """
 What to do:
@@ -20,8 +20,8 @@ What to do:
  - A symbol was removed or changed its name (another signature is another name): programs that are linked do not start any
    more. Keep the old one beside the new one; or raise the version of the project that the soname comes from (the minor one
    before 1.0, the major one since: CMakeLists.txt), name the break in CHANGELOG.md, then --update.
- - The soname must change as well when the list stays but a class or struct of client.h, cluster.h or observe.h does not: a
-   field, a base, a default argument. The structs of hearth.h are pinned by client/src/c_api.cc.
+ - The soname must change as well when the list stays but a class or struct of the C++ headers does not: a field, a base, a
+   default argument. The structs of hearth.h are pinned by client/src/c_api.cc.
 """
 
 

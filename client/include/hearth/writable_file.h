@@ -6,6 +6,7 @@
 // Fails:   as the system call did, with its errno (Error::error_number): no_space, io_error, ...
 #pragma once
 
+#include <hearth/file_status.h>
 #include <hearth/result.h>
 #include <hearth/version.h>
 
@@ -18,7 +19,6 @@
 namespace hearth {
 
 class ClientImpl;
-struct FileStatus;
 
 class HEARTH_API WritableFile {
  public:
