@@ -13,6 +13,7 @@ constexpr Argument up_arguments[] = {{"DIR", Arity::any, Value::local_path, "dir
 constexpr Option up_options[] = {
     {.name = "at", .value = Value::cluster_path, .placeholder = "PATH", .help = "attach the DIR before it here; in the order of the DIRs", .repeat = Repeat::many},
     {.name = "mount", .letter = 'm', .value = Value::local_path, .placeholder = "MOUNTPOINT", .help = "mount the namespace here (an existing directory)"},
+    {.name = "writable", .help = "the mount takes changes, and makes them in the under-store"},
     {.name = "memory", .value = Value::size, .placeholder = "SIZE", .help = "memory tier of the worker", .fallback = "1GiB"},
     {.name = "nvme", .value = Value::local_path, .placeholder = "DIR", .help = "keep what memory has no room for in this directory, also over restarts; one for each device", .repeat = Repeat::many},
     {.name = "nvme-capacity", .value = Value::size, .placeholder = "SIZE", .help = "of each --nvme; without it 90 % of its file system"},
@@ -33,6 +34,7 @@ constexpr std::string_view up_examples[] = {
 constexpr Argument mount_arguments[] = {{"MOUNTPOINT", Arity::one, Value::local_path, "an existing directory"}};
 constexpr Option mount_options[] = {
     {.name = "subtree", .value = Value::cluster_path, .placeholder = "PATH", .help = "mount this part of the namespace", .fallback = "/"},
+    {.name = "writable", .help = "take changes, and make them in the under-store (local directories)"},
     {.name = "options", .letter = 'o', .value = Value::text, .placeholder = "LIST", .help = "mount options as in fstab, with commas between them"},
     {.name = "foreground", .letter = 'f', .help = "stay; unmount on SIGTERM or SIGINT"},
     {.name = "config", .value = Value::local_path, .placeholder = "FILE", .help = "configuration instead of /etc/hearth/mount.toml"},
@@ -40,6 +42,7 @@ constexpr Option mount_options[] = {
 };
 constexpr std::string_view mount_examples[] = {
     "hearth mount /mnt/hearth --subtree=/data",
+    "hearth mount /mnt/work --subtree=/work --writable",
     "mount -t hearth hearth://127.0.0.1:19800/data /mnt/hearth",
     "# /etc/fstab: hearth://127.0.0.1:19800/data /mnt/hearth hearth ro,_netdev,nofail 0 0"};
 constexpr Argument umount_arguments[] = {{"MOUNTPOINT", Arity::one, Value::local_path, "where it is mounted"}};
@@ -59,6 +62,7 @@ constexpr Option attach_options[] = {
     {.name = "placement", .value = Value::choice, .placeholder = "HOW", .help = "which worker caches a block first", .fallback = "local_first", .choices = "local_first|hash"},
     {.name = "serve-stale", .value = Value::choice, .placeholder = "WHEN", .help = "cached data while the under-store is away", .fallback = "always", .choices = "always|until_ttl|never"},
     {.name = "option", .letter = 'o', .value = Value::text, .placeholder = "NAME=VALUE", .help = "of the under-store, such as endpoint=http://host:9000 or region=eu-central-1; never a secret", .repeat = Repeat::many},
+    {.name = "read-only", .help = "refuse changes there, also through a writable mount"},
     {.name = "dry-run", .help = "prove access step by step and name the step that fails; attach nothing, ask no master"},
 };
 constexpr std::string_view attach_examples[] = {"hearth attach /data /srv/data", "hearth attach /data file:///srv/data --metadata-ttl=10s",

@@ -55,11 +55,13 @@ Result<FileSystem::Live> FileSystem::go_live(NodeId node, LiveFile::Access acces
   OpenForWriting how;
   how.path = path;
   how.read_only = access == LiveFile::Access::read;
-  auto opened = source_.open_in_place(how, caller);
+  auto ahead = access == LiveFile::Access::read ? opened_ahead_.take(node, real_clock().now()) : std::nullopt;
+  auto opened = ahead ? Result<OpenedInPlace>(std::move(*ahead)) : source_.open_in_place(how, caller);
   if (!opened && opened.code() != Code::not_found) return std::move(opened).error();
   if (!opened || object_key(opened->version) != object_key(known.version)) {
     static_cast<void>(source_.change(LookAgain{.path = path}, this_process()));
     counters_.stale_open();
+    opened_ahead_.note_replaced(path, real_clock().now());
     return replaced(path);
   }
   const bool is_live = lives_.find(node) != nullptr;
@@ -97,6 +99,22 @@ Result<std::shared_ptr<FileHandle>> FileSystem::open_live(NodeId node, LiveFile:
   counters_.open_files.fetch_add(1, std::memory_order_relaxed);
   counters_.opened_cached();
   return handle;
+}
+
+Result<NodeEntry> FileSystem::lookup_and_open(NodeId parent, std::string_view name, const std::string& path) {
+  OpenForWriting how;
+  how.path = path;
+  how.read_only = true;
+  constexpr int tries = 8;
+  for (int i = 0; i < tries; ++i) {
+    TRY(opened, source_.open_in_place(how, this_process()));
+    TRY(now, source_.change(LookAgain{.path = path}, this_process()));
+    if (!now.status || object_key(now.status->version) != object_key(opened.version)) continue;
+    TRY(entry, enter(parent, name, std::move(*now.status)));
+    opened_ahead_.put(entry.node, std::move(opened), real_clock().now());
+    return entry;
+  }
+  return replaced(path);
 }
 
 LiveFiles::Handle FileSystem::live_of(const FileHandle& handle) const {

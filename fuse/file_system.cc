@@ -58,6 +58,10 @@ Result<NodeEntry> FileSystem::lookup(NodeId parent, std::string_view name) {
   constexpr std::size_t longest_name = 255;  // what statfs tells; the kernel itself stops at 1,024
   if (name.size() > longest_name) return Error(Code::name_too_long, "a name of " + std::to_string(name.size()) + " bytes");
   TRY(path, nodes_.path(parent, name));
+  if (opened_ahead_.is_often_replaced(path, real_clock().now())) {
+    auto entry = lookup_and_open(parent, name, path);
+    if (entry) return entry;
+  }
   TRY(status, source_.stat(path));
   // What was done under another name of the file is not known under this one.
   if (takes_changes(status) && status.link_count > 1 && status.type != EntryType::directory) {

@@ -138,6 +138,7 @@ class FileSystem {
   Result<Live> go_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller);
   Result<std::shared_ptr<FileHandle>> open_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller);
   void end_live(NodeId node);
+  Result<NodeEntry> lookup_and_open(NodeId parent, std::string_view name, const std::string& path);
   LiveFiles::Handle live_of(const FileHandle& handle) const;
   Result<FileStatus> look_again(NodeId node);
   void hold_if_open(NodeId parent, std::string_view name);
@@ -147,6 +148,7 @@ class FileSystem {
   Source& source_;
   NodeTable nodes_;
   LiveFiles lives_;
+  OpenedAhead opened_ahead_;
   IoModes modes_;
   MountCounters counters_;
   std::mutex capacity_mutex_;

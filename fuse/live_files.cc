@@ -164,6 +164,42 @@ Result<FileStatus> LiveFile::status(FileStatus known) const {
   return known;
 }
 
+namespace {
+
+constexpr std::size_t most_ahead = 64;
+constexpr Duration ahead_for = std::chrono::seconds(1);
+
+}  // namespace
+
+void OpenedAhead::note_replaced(const std::string& path, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  if (replaced_.size() >= most_ahead) std::erase_if(replaced_, [now](const auto& one) { return one.second <= now; });
+  if (replaced_.size() < most_ahead) replaced_[path] = now + ahead_for;
+}
+
+bool OpenedAhead::is_often_replaced(const std::string& path, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  const auto found = replaced_.find(path);
+  return found != replaced_.end() && now < found->second;
+}
+
+void OpenedAhead::put(NodeId node, OpenedInPlace opened, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(opened_, [now](const auto& one) { return one.second.until <= now; });
+  if (opened_.size() < most_ahead) opened_[node] = Entry{std::move(opened), now + ahead_for};
+}
+
+std::optional<OpenedInPlace> OpenedAhead::take(NodeId node, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  const auto found = opened_.find(node);
+  if (found == opened_.end()) return std::nullopt;
+  const bool in_time = now < found->second.until;
+  OpenedInPlace opened = std::move(found->second.opened);
+  opened_.erase(found);
+  if (!in_time) return std::nullopt;
+  return opened;
+}
+
 LiveFiles::Handle LiveFiles::find(NodeId node) const {
   const std::shared_lock lock(mutex_);
   const auto found = files_.find(node);

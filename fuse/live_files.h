@@ -4,8 +4,10 @@
 // Owns:    one descriptor per live node, until its last handle is released.
 #pragma once
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "fuse/node_table.h"
+#include "fuse/source.h"
 
 #include <hearth/client.h>
 #include <hearth/result.h>
@@ -14,6 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <mutex>
 #include <shared_mutex>
 #include <span>
@@ -63,6 +67,28 @@ class LiveFile {
   Descriptor fd_;
   Access access_;
   std::atomic<bool> written_{false};
+};
+
+// Descriptors that were opened with the lookup of a name that others keep replacing: the open that follows would find
+// another file under the name than the node is of, again and again.
+//
+// Threads: any. Bounds: a few names and descriptors, each for a second.
+class OpenedAhead {
+ public:
+  void note_replaced(const std::string& path, TimePoint now);
+  bool is_often_replaced(const std::string& path, TimePoint now);
+  void put(NodeId node, OpenedInPlace opened, TimePoint now);
+  std::optional<OpenedInPlace> take(NodeId node, TimePoint now);
+
+ private:
+  struct Entry {
+    OpenedInPlace opened;
+    TimePoint until;
+  };
+  std::mutex mutex_;
+  // Guarded by mutex_
+  std::unordered_map<std::string, TimePoint> replaced_;
+  std::unordered_map<NodeId, Entry> opened_;
 };
 
 class LiveFiles {

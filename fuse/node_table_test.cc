@@ -72,6 +72,169 @@ TEST(NodeTable, KeepsAnOpenNodeThatTheKernelForgot) {
   EXPECT_EQ(table.size(), 0U);
 }
 
+// ---- a mount that takes changes: an object of a local store is one node under all its names
+
+using Objects = NodeTable::Objects;
+
+FileStatus local_file(const std::string& inode, int version, std::uint32_t attachment = 1) {
+  FileStatus status{.type = EntryType::regular};
+  status.version = "l1-" + inode + "-" + std::to_string(version) + "-0";
+  status.attachment = attachment;
+  status.writable = true;
+  return status;
+}
+
+class SharedNames : public ::testing::Test {
+ protected:
+  NodeId enter(const std::string& name, const FileStatus& status, NodeId parent = root_node) {
+    const Result<NodeId> id = table_.enter(parent, name, status);
+    EXPECT_TRUE(id) << name;
+    return id ? *id : 0;
+  }
+  NodeTable table_{"/", directory(), Objects::shared_by_names};
+};
+
+TEST_F(SharedNames, HardLinksAreOneNodeWithSeveralPaths) {
+  const NodeId folder = enter("d", directory());
+  const NodeId first = enter("a", local_file("9", 1));
+  EXPECT_EQ(enter("b", local_file("9", 1), folder), first);
+  EXPECT_EQ(table_.paths(first), (std::vector<std::string>{"/a", "/d/b"}));
+  EXPECT_NE(enter("c", local_file("8", 1)), first) << "another object of the same length and time";
+  table_.forget(folder, 1);
+  EXPECT_EQ(*table_.path(folder), "/d") << "the second name needs it";
+  table_.forget(first, 2);
+  EXPECT_EQ(table_.find(folder, "b"), std::nullopt);
+  EXPECT_EQ(table_.size(), 1U);
+}
+
+TEST_F(SharedNames, OnlyWhereVersionsTellObjectsApartAndChangesAreTaken) {
+  FileStatus read_only = local_file("9", 1);
+  read_only.writable = false;
+  EXPECT_NE(enter("a", read_only), enter("b", read_only));
+  EXPECT_NE(enter("c", file(1)), enter("d", file(1))) << "equal versions of another store are not one object";
+  EXPECT_NE(enter("e", local_file("9", 1, 1)), enter("f", local_file("9", 1, 2))) << "inode 9 of another attachment";
+  FileStatus folder = local_file("7", 1);
+  folder.type = EntryType::directory;
+  EXPECT_NE(enter("g", folder), enter("h", folder)) << "a directory has one name";
+  NodeTable one_per_name("/", directory());
+  EXPECT_NE(*one_per_name.enter(root_node, "a", local_file("9", 1)), *one_per_name.enter(root_node, "b", local_file("9", 1)));
+}
+
+TEST_F(SharedNames, ANewVersionIsANewNodeForAllNamesUnlessTheFileIsLive) {
+  const NodeId old = enter("a", local_file("9", 1));
+  EXPECT_EQ(enter("b", local_file("9", 1)), old);
+  const NodeId changed = enter("a", local_file("9", 2));
+  EXPECT_NE(changed, old);
+  EXPECT_EQ(enter("b", local_file("9", 2)), changed) << "the other name comes along when it is looked up";
+  table_.set_content(changed, NodeTable::Content::live);
+  FileStatus longer = local_file("9", 3);
+  longer.length_bytes = 5;
+  EXPECT_EQ(enter("a", longer), changed) << "an open file keeps its node through all versions";
+  EXPECT_EQ(enter("c", longer), changed) << "also under a name that is new";
+  EXPECT_EQ(table_.status(changed)->version, "l1-9-2-0") << "a lookup says nothing of a live file: its descriptor does";
+  EXPECT_NE(enter("a", local_file("8", 3)), changed) << "another file in its place is another node";
+  table_.set_content(changed, NodeTable::Content::of_version);
+  EXPECT_NE(enter("b", local_file("9", 4)), changed);
+}
+
+TEST_F(SharedNames, AdoptMakesAVersionTheNodesOwn) {
+  const NodeId node = enter("a", local_file("9", 1));
+  table_.refresh(node, local_file("9", 2));
+  EXPECT_EQ(table_.status(node)->version, "l1-9-1-0") << "newer content is not an attribute";
+  table_.adopt(node, local_file("9", 2));
+  EXPECT_EQ(table_.status(node)->version, "l1-9-2-0");
+  EXPECT_EQ(enter("a", local_file("9", 2)), node);
+  table_.adopt(node, directory());
+  EXPECT_EQ(table_.status(node)->type, EntryType::regular) << "a node never changes its type";
+}
+
+TEST_F(SharedNames, ADroppedNameLeavesTheOthersAndAtLastANodeWithoutAPath) {
+  const NodeId node = enter("a", local_file("9", 1));
+  enter("b", local_file("9", 1));
+  table_.drop_name(root_node, "a");
+  EXPECT_EQ(table_.find(root_node, "a"), std::nullopt);
+  EXPECT_EQ(*table_.path(node), "/b");
+  ASSERT_TRUE(table_.pin(node));
+  table_.drop_name(root_node, "b");
+  EXPECT_FALSE(table_.has_name(node));
+  EXPECT_EQ(table_.path(node).code(), Code::stale);
+  EXPECT_TRUE(table_.paths(node).empty());
+  EXPECT_TRUE(table_.status(node)) << "fstat of an open file still answers";
+  const NodeId reused = enter("c", local_file("9", 1));
+  EXPECT_NE(reused, node) << "the store gives inode numbers of removed files out again";
+  table_.forget(node, 2);
+  EXPECT_TRUE(table_.status(node)) << "it is open";
+  EXPECT_EQ(table_.unpin(node), 0U);
+  EXPECT_EQ(table_.status(node).code(), Code::stale);
+  EXPECT_EQ(table_.find(root_node, "c"), reused) << "the end of the old one takes nothing from the new one";
+  EXPECT_EQ(enter("d", local_file("9", 1)), reused);
+  table_.drop_name(root_node, "never there");
+}
+
+TEST_F(SharedNames, AMovedNameTakesItsNodeAndWhatLiesBelowAlong) {
+  const NodeId from = enter("from", directory());
+  const NodeId to = enter("to", directory());
+  const NodeId tree = enter("tree", directory(), from);
+  const NodeId leaf = enter("leaf", local_file("9", 1), tree);
+  table_.move_name(from, "tree", to, "moved");
+  EXPECT_EQ(*table_.path(leaf), "/to/moved/leaf");
+  EXPECT_EQ(table_.parent(tree), to);
+  EXPECT_EQ(table_.find(from, "tree"), std::nullopt);
+  EXPECT_EQ(table_.find(to, "moved"), tree);
+  table_.forget(from, 1);
+  EXPECT_EQ(table_.path(from).code(), Code::stale) << "nothing lies there any more";
+  table_.forget(to, 1);
+  EXPECT_EQ(*table_.path(leaf), "/to/moved/leaf");
+}
+
+TEST_F(SharedNames, AMoveOverAnotherFileTakesItsNameOnly) {
+  const NodeId winner = enter("a", local_file("9", 1));
+  const NodeId loser = enter("b", local_file("8", 1));
+  EXPECT_EQ(enter("c", local_file("8", 1)), loser);
+  table_.move_name(root_node, "a", root_node, "b");
+  EXPECT_EQ(table_.find(root_node, "b"), winner);
+  EXPECT_EQ(table_.find(root_node, "a"), std::nullopt);
+  EXPECT_EQ(table_.paths(winner), std::vector<std::string>{"/b"});
+  EXPECT_EQ(table_.paths(loser), std::vector<std::string>{"/c"});
+  EXPECT_EQ(enter("b", local_file("9", 1)), winner) << "a lone name that moved is still this object";
+  EXPECT_EQ(enter("d", local_file("9", 1)), winner);
+  // What was never looked up moves over it: nothing is known of the name then.
+  table_.move_name(root_node, "unknown", root_node, "c");
+  EXPECT_EQ(table_.find(root_node, "c"), std::nullopt);
+  EXPECT_FALSE(table_.has_name(loser));
+}
+
+// rename(2): "If oldpath and newpath are existing hard links referring to the same file, rename() does nothing".
+TEST_F(SharedNames, AMoveOntoAnotherNameOfTheSameFileDoesNothing) {
+  const NodeId node = enter("a", local_file("9", 1));
+  enter("b", local_file("9", 1));
+  table_.move_name(root_node, "a", root_node, "b");
+  EXPECT_EQ(table_.paths(node), (std::vector<std::string>{"/a", "/b"}));
+  table_.move_name(root_node, "a", root_node, "a");
+  EXPECT_EQ(table_.find(root_node, "a"), node);
+}
+
+TEST_F(SharedNames, ExchangedNamesSwapTheirNodesAndTheirPlaces) {
+  const NodeId left = enter("left", directory());
+  const NodeId right = enter("right", directory());
+  const NodeId file = enter("x", local_file("9", 1), left);
+  const NodeId tree = enter("y", directory(), right);
+  const NodeId below = enter("z", local_file("8", 1), tree);
+  table_.exchange_names(left, "x", right, "y");
+  EXPECT_EQ(*table_.path(file), "/right/y");
+  EXPECT_EQ(*table_.path(below), "/left/x/z");
+  EXPECT_EQ(table_.find(left, "x"), tree);
+  EXPECT_EQ(table_.find(right, "y"), file);
+  table_.forget(file, 1);
+  table_.forget(right, 1);
+  EXPECT_EQ(table_.path(right).code(), Code::stale) << "the swap left it one name fewer to keep";
+  EXPECT_EQ(*table_.path(left), "/left");
+  table_.forget(left, 1);
+  EXPECT_EQ(*table_.path(below), "/left/x/z");
+  table_.exchange_names(left, "x", left, "unknown");
+  EXPECT_EQ(table_.find(left, "x"), std::nullopt) << "what stands there is to be looked up";
+}
+
 // A plain model: every live node with its parent, name, version and counts.
 struct Model {
   struct Node { NodeId parent; std::string name; int version; bool is_directory; int lookups = 0; int opens = 0; };

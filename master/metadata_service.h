@@ -153,6 +153,11 @@ class MetadataService {
     std::string store_path;
   };
   Result<Place> place_to_change(const std::string& path) const;
+  // Changes of one name are made, and recorded, one after the other.
+  using ChangeKey = std::pair<AttachmentId, std::string>;
+  Task<> enter_change(std::vector<ChangeKey> keys, std::shared_ptr<Flight<>> mine, Deadline deadline);
+  void leave_change(const std::vector<ChangeKey>& keys, const std::shared_ptr<Flight<>>& mine);
+  Task<ChangeResult> change_in_store(AttachmentRow row, Change change, Caller caller, Deadline deadline);
   Result<std::optional<FileView>> record_touched(const Place& object, const std::vector<Touched>& touched);
 
   // ops/events.cc
@@ -208,6 +213,7 @@ class MetadataService {
   std::size_t events_under_way_ = 0;
   std::map<std::pair<AttachmentId, std::string>, std::shared_ptr<StatFlight>> asks_;
   std::map<InodeId, std::shared_ptr<Flight<>>> loads_;
+  std::map<ChangeKey, std::shared_ptr<Flight<>>> changes_;
   ListAhead list_ahead_;
   std::set<InodeId> loads_ahead_;  // of loads_, those that no listing waits for
   enum class Cleaner : std::uint8_t { idle, running } cleaner_ = Cleaner::idle;

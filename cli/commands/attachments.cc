@@ -35,6 +35,7 @@ void write_attachment(JsonWriter& json, const AttachmentStatus& attachment) {
   json.number("page_size_bytes", std::uint64_t{attachment.options.page_size_bytes});
   json.text("placement", placement_name(attachment.options.placement));
   json.text("serve_stale", stale_name(attachment.options.serve_stale));
+  json.boolean("read_only", attachment.options.read_only);
   json.begin_object("store_options");
   for (const auto& [name, value] : attachment.options.store_options) json.bytes(name, value);
   json.end();
@@ -55,6 +56,7 @@ Result<AttachmentOptions> options_of(const Invocation& words) {
   if (words.text("placement") == "hash") options.placement = AttachmentOptions::Placement::hash;
   if (words.text("serve-stale") == "until_ttl") options.serve_stale = AttachmentOptions::ServeStale::until_ttl;
   if (words.text("serve-stale") == "never") options.serve_stale = AttachmentOptions::ServeStale::never;
+  options.read_only = words.has("read-only");
   for (const std::string& given : words.all("option")) {
     const std::size_t equals = given.find('=');
     if (equals == std::string::npos || equals == 0) {
@@ -143,12 +145,12 @@ Result<Exit> run_attachments(Context& context) {
     out.remark("nothing is attached; bind a directory with `hearth attach /data DIR`");
     return Exit::done;
   }
-  TextTable table({"PATH", "URI", "TTL", "BLOCK", "PAGE", "PLACEMENT", "STALE", "OPTIONS"}, "llrrrlll");
+  TextTable table({"PATH", "URI", "TTL", "BLOCK", "PAGE", "PLACEMENT", "STALE", "CHANGES", "OPTIONS"}, "llrrrllll");
   for (const AttachmentStatus& attachment : all) {
     table.add({printable(attachment.path), printable(attachment.uri), exact_duration(attachment.options.metadata_ttl),
                exact_size({attachment.options.block_size_bytes}), exact_size({attachment.options.page_size_bytes}),
                std::string(placement_name(attachment.options.placement)), std::string(stale_name(attachment.options.serve_stale)),
-               options_in_words(attachment.options)});
+               attachment.options.read_only ? "refused" : "allowed", options_in_words(attachment.options)});
   }
   table.print(out);
   return Exit::done;

@@ -81,6 +81,7 @@ Result<UpPlan> plan_of(Context& context) {
   if (words.has("mount")) {
     TRY(mountpoint, absolute_directory(words.text("mount"), "the mount point"));
     plan.mountpoint = std::move(mountpoint);
+    plan.writable = words.has("writable");
   }
   for (const std::string& given : words.all("nvme")) {
     TRY(directory, absolute_directory(given, "the directory of the NVMe tier"));

@@ -46,7 +46,9 @@ Result<Plan> plan_mount(Context& context) {
   if (!context.words().has("foreground") && values.log.file.empty() && values.log.format == LogTarget::automatic) {
     values.log.format = LogTarget::journal;
   }
-  TRY(mount, mount_options(values.mount, context.words().text("options"), absolute(context.arguments()[0])));
+  std::string words = context.words().text("options");
+  if (context.words().has("writable")) words += words.empty() ? "writable" : ",writable";
+  TRY(mount, mount_options(values.mount, words, absolute(context.arguments()[0])));
   ClientOptions client = mount_client_options(values.mount);
   client.master = mount.master;
   return Plan{values, std::move(mount), std::move(client)};

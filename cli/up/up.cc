@@ -134,7 +134,7 @@ class Up {
     }
     MountConfig config;
     config.master = state_.master;
-    TRY(options, mount_options(config, "", plan_.mountpoint));
+    TRY(options, mount_options(config, plan_.writable ? "writable" : "", plan_.mountpoint));
     auto mounted = start_mount(options, mount_client_options(config), [] {});
     if (mounted) {
       mount_ = std::move(*mounted);

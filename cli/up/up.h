@@ -22,6 +22,7 @@ struct UpPlan {
   std::string data_dir;
   std::string log_file;    // "" = standard error
   std::string mountpoint;  // absolute; "" = no mount
+  bool writable = false;   // the mount takes changes
   std::string metrics;
   std::uint16_t port = 19800;
   ByteSize memory{1ULL << 30};

@@ -74,14 +74,47 @@ Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline
     *other = other_place.store_path;
     if (std::holds_alternative<Rename>(change)) object = other_place;
   }
-  CO_TRY(store, co_await stores_.of(place.attachment.id, place.attachment.uri, place.attachment.settings.store_options, deadline));
-  CO_TRY(done, co_await store->change(std::move(change), std::move(caller), deadline));
-  CO_TRY(file, record_touched(object, done.touched));
+  std::vector<ChangeKey> keys{{place.attachment.id, place.store_path}};
+  if (const std::string* other = other_path_of(change); other != nullptr && *other != place.store_path) {
+    keys.emplace_back(place.attachment.id, *other);
+  }
+  auto mine = std::make_shared<Flight<>>(namespace_->next_moment(parts_.clock.now()));
+  CO_CHECK_OK(co_await enter_change(keys, mine, deadline));
+  Result<ChangeResult> done = co_await change_in_store(place.attachment, std::move(change), std::move(caller), deadline);
+  Result<std::optional<FileView>> file;
+  if (done) file = record_touched(object, done->touched);
+  leave_change(keys, mine);
+  if (!done) co_return std::move(done).error();
+  if (!file) co_return std::move(file).error();
   kick_cleaner();
   ChangedView out;
-  out.version_before = std::move(done.version_before);
-  out.file = std::move(file);
+  out.version_before = std::move(done->version_before);
+  out.file = std::move(*file);
   co_return out;
+}
+
+Task<ChangeResult> MetadataService::change_in_store(AttachmentRow row, Change change, Caller caller, Deadline deadline) {
+  CO_TRY(store, co_await stores_.of(row.id, row.uri, row.settings.store_options, deadline));
+  co_return co_await store->change(std::move(change), std::move(caller), deadline);
+}
+
+Task<> MetadataService::enter_change(std::vector<ChangeKey> keys, std::shared_ptr<Flight<>> mine, Deadline deadline) {
+  for (;;) {
+    std::shared_ptr<Flight<>> before;
+    for (const ChangeKey& key : keys) {
+      const auto found = changes_.find(key);
+      if (found != changes_.end()) before = found->second;
+    }
+    if (!before) break;
+    CO_CHECK_OK(co_await board_.wait(before, deadline, "waiting for another change of " + keys.front().second));
+  }
+  for (const ChangeKey& key : keys) changes_[key] = mine;
+  co_return ok();
+}
+
+void MetadataService::leave_change(const std::vector<ChangeKey>& keys, const std::shared_ptr<Flight<>>& mine) {
+  for (const ChangeKey& key : keys) changes_.erase(key);
+  mine->land(ok());
 }
 
 Task<MetadataService::Xattrs> MetadataService::xattrs(NamespacePath path, std::string name, Caller caller, Deadline deadline) {
