@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <span>
@@ -181,6 +182,42 @@ TEST_F(LiveFilesTest, ANodeHasOneFileThatGainsAccessAndLosesNone) {
   EXPECT_EQ(files.find(7), nullptr);
   EXPECT_FALSE(files.erase_unless(7, [] { return false; }));
   EXPECT_EQ(content(*reading), "y") << "calls under way keep it";
+}
+
+TEST_F(LiveFilesTest, WhatWasOpenedAheadIsTakenOnceAndForASecondOnly) {
+  OpenedAhead ahead;
+  const TimePoint now{std::chrono::seconds(100)};
+  const auto opened = [&] {
+    OpenedInPlace one;
+    one.fd = open("f");
+    return one;
+  };
+  ahead.put(7, opened(), now);
+  EXPECT_FALSE(ahead.take(8, now)) << "another node";
+  const auto taken = ahead.take(7, now + std::chrono::milliseconds(999));
+  ASSERT_TRUE(taken);
+  EXPECT_TRUE(taken->fd);
+  EXPECT_FALSE(ahead.take(7, now)) << "its descriptor is given once";
+  ahead.put(7, opened(), now);
+  EXPECT_FALSE(ahead.take(7, now + std::chrono::seconds(1))) << "by then the name may be of another file";
+
+  ahead.note_replaced("/f", now);
+  EXPECT_TRUE(ahead.is_often_replaced("/f", now));
+  EXPECT_FALSE(ahead.is_often_replaced("/g", now));
+  EXPECT_FALSE(ahead.is_often_replaced("/f", now + std::chrono::seconds(1)));
+}
+
+TEST_F(LiveFilesTest, FewDescriptorsAreHeldAhead) {
+  OpenedAhead ahead;
+  const TimePoint now{std::chrono::seconds(100)};
+  int held = 0;
+  for (NodeId node = 2; node < 202; ++node) {
+    OpenedInPlace one;
+    one.fd = open("f");
+    ahead.put(node, std::move(one), now);
+  }
+  for (NodeId node = 2; node < 202; ++node) held += ahead.take(node, now) ? 1 : 0;
+  EXPECT_EQ(held, 64);
 }
 
 }  // namespace
