@@ -227,7 +227,7 @@ TEST_F(SharedNames, ExchangedNamesSwapTheirNodesAndTheirPlaces) {
   EXPECT_EQ(table_.find(right, "y"), file);
   table_.forget(file, 1);
   table_.forget(right, 1);
-  EXPECT_EQ(table_.path(right).code(), Code::stale) << "the swap left it one name fewer to keep";
+  EXPECT_EQ(table_.path(right).code(), Code::stale) << "only the swapped file needed it";
   EXPECT_EQ(*table_.path(left), "/left");
   table_.forget(left, 1);
   EXPECT_EQ(*table_.path(below), "/left/x/z");

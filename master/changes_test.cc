@@ -108,6 +108,19 @@ TEST_F(Changes, NewNamesAreThereAtOnce) {
   EXPECT_EQ(names_.names("/data/d"), (Names{"l", "p", "s"}));
 }
 
+TEST_F(Changes, AChangeBelowADirectoryThatTheMasterNeverSawTellsWhatItMade) {
+  std::filesystem::create_directories(on_disk("unseen/deep"));
+  const auto made = change(MakeNode{.path = "/data/unseen/f", .mode = S_IFREG | 0644, .device = 0});
+  ASSERT_TRUE(made) << made.error().to_string();
+  ASSERT_TRUE(made->file) << "its directory is recorded before it";
+  EXPECT_EQ(names_.stat("/data/unseen/f")->inode.id, made->file->inode.id);
+  const auto below = change(MakeNode{.path = "/data/unseen/deep/f", .mode = S_IFREG | 0644, .device = 0});
+  ASSERT_TRUE(below) << below.error().to_string();
+  EXPECT_TRUE(below->file);
+  EXPECT_EQ(names_.names("/data/unseen"), (Names{"deep", "f"}));
+  EXPECT_EQ(names_.names("/data/unseen/deep"), Names{"f"});
+}
+
 TEST_F(Changes, RemovedNamesAreGoneAtOnce) {
   make_directory("/data/d");
   make_file("/data/f");
