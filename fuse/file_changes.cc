@@ -55,6 +55,8 @@ Result<FileSystem::Live> FileSystem::go_live(NodeId node, LiveFile::Access acces
   OpenForWriting how;
   how.path = path;
   how.read_only = access == LiveFile::Access::read;
+  // Two nodes of one file must not both be live: the kernel would not see the one's writes through the other.
+  if (!nodes_.is_newest(node)) return replaced(path);
   auto ahead = access == LiveFile::Access::read ? opened_ahead_.take(node, real_clock().now()) : std::nullopt;
   auto opened = ahead ? Result<OpenedInPlace>(std::move(*ahead)) : source_.open_in_place(how, caller);
   if (!opened && opened.code() != Code::not_found) return std::move(opened).error();
@@ -75,7 +77,7 @@ Result<FileSystem::Live> FileSystem::go_live(NodeId node, LiveFile::Access acces
   Live live;
   live.file = lives_.put(node, std::move(opened->fd), access);
   nodes_.set_content(node, NodeTable::Content::live);
-  if (other_content) live.pages = FileHandle::Pages::drop;
+  if (nodes_.take_drop_pages(node) || other_content) live.pages = FileHandle::Pages::drop;
   if ((flags & O_TRUNC) != 0) CHECK_OK(live.file->truncate(0, caller.uid));
   return live;
 }
@@ -146,7 +148,14 @@ Result<FileStatus> FileSystem::look_again(NodeId node) {
   TRY(changed, source_.change(LookAgain{.path = path}, this_process()));
   if (!changed.status) return Error(Code::stale, path + " was removed");
   nodes_.refresh(node, *changed.status);
+  if (changed.status->link_count > 1) names_changed(node);
   return std::move(*changed.status);
+}
+
+void FileSystem::names_changed(NodeId node) {
+  const std::vector<std::string> paths = nodes_.paths(node);
+  if (paths.size() == 1) return source_.forget(paths.front());
+  for (const std::string& path : paths) static_cast<void>(source_.change(LookAgain{.path = path}, this_process()));
 }
 
 // A file that loses its last name while it is open is read on, and written, until it is closed.
@@ -229,7 +238,7 @@ Result<NodeEntry> FileSystem::link(NodeId node, NodeId parent, std::string_view 
   TRY(changed, source_.change(link, caller));
   if (!changed.status) return Error(Code::stale, path + " was removed at once");
   adopt(node, changed);
-  for (const std::string& other : nodes_.paths(node)) source_.forget(other);
+  names_changed(node);
   return enter(parent, name, std::move(*changed.status));
 }
 
@@ -246,7 +255,7 @@ Status FileSystem::remove(NodeId parent, std::string_view name, Removal what, co
   CHECK_OK(source_.change(RemoveFile{.path = path}, caller));
   nodes_.drop_name(parent, name);
   if (node) {
-    for (const std::string& other : nodes_.paths(*node)) source_.forget(other);
+    names_changed(*node);
   }
   return ok();
 }
@@ -271,7 +280,7 @@ Status FileSystem::rename(NodeId parent, std::string_view name, NodeId to_parent
   }
   if (moved) {
     adopt(*moved, changed);
-    for (const std::string& other : nodes_.paths(*moved)) source_.forget(other);
+    names_changed(*moved);
   }
   return ok();
 }
@@ -301,7 +310,7 @@ Result<NodeAttributes> FileSystem::set_attributes(NodeId node, SetAttributes wan
       wanted.path = path;
       TRY(changed, source_.change(wanted, caller));
       adopt(node, changed);
-      for (const std::string& other : nodes_.paths(node)) source_.forget(other);
+      names_changed(node);
     }
   }
   return attributes(node);
@@ -313,7 +322,7 @@ Status FileSystem::set_xattr(NodeId node, Change change, const Caller& caller) {
   hearth::path_of(change) = path;
   TRY(changed, source_.change(change, caller));
   adopt(node, changed);
-  for (const std::string& other : nodes_.paths(node)) source_.forget(other);
+  names_changed(node);
   return ok();
 }
 

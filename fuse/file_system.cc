@@ -106,8 +106,7 @@ Result<NodeAttributes> FileSystem::attributes(NodeId node) {
     if (status.code() == Code::not_found && node != root_node) return changed(path);
     return std::move(status).error();
   }
-  if (!same_node_content(known, *status)) return changed(path);
-  nodes_.refresh(node, *status);
+  if (!nodes_.refresh(node, *status)) return changed(path);
   const Duration timeout = std::min<Duration>(status->ttl, options_.attr_timeout);
   return NodeAttributes{std::move(*status), timeout};
 }
@@ -139,26 +138,29 @@ Result<std::shared_ptr<FileHandle>> FileSystem::open(NodeId node, int flags, con
   TRY(path, nodes_.path(node));
   auto file = source_.open(path);
   if (!file && file.code() != Code::not_found) return std::move(file).error();
-  if (!file || !same_node_content(known, (*file)->status())) {
+  if (!file || !nodes_.refresh(node, (*file)->status())) {
     source_.forget(path);  // the lookup that follows must not be answered from before the change
     counters_.stale_open();
+    if (takes_changes(known)) opened_ahead_.note_replaced(path, real_clock().now());
     return changed(path);
   }
   auto handle = std::make_shared<FileHandle>();
   handle->node = node;
   handle->file = std::move(*file);
-  if (known.length_bytes > 0) {
+  const std::uint64_t length_bytes = handle->file->status().length_bytes;
+  if (length_bytes > 0) {
     auto block = handle->file->map();
-    if (block && block->bytes.size() == known.length_bytes) handle->block = std::move(*block);
+    if (block && block->bytes.size() == length_bytes) handle->block = std::move(*block);
     if (!block && log_enabled(LogLevel::debug)) {
       log_debug("fuse_file_not_mapped", {{"path", path}, {"reason", block.error().message()}});
     }
   }
   CHECK_OK(nodes_.pin(node));
+  if (nodes_.take_drop_pages(node)) handle->pages = FileHandle::Pages::drop;
   handle->may_go_live = takes_changes(known);
   // The kernel would go on reading that memory after somebody wrote to the file.
   const bool may_pass_through = handle->block && !handle->may_go_live;
-  handle->opened = modes_.open(node, may_pass_through ? &*handle->block : nullptr, known.length_bytes);
+  handle->opened = modes_.open(node, may_pass_through ? &*handle->block : nullptr, length_bytes);
   counters_.open_files.fetch_add(1, std::memory_order_relaxed);
   handle->opened.mode == IoModes::Opened::Mode::passthrough ? counters_.opened_passthrough()
                                                             : counters_.opened_cached();

@@ -143,6 +143,8 @@ class FileSystem {
   Result<FileStatus> look_again(NodeId node);
   void hold_if_open(NodeId parent, std::string_view name);
   void adopt(NodeId node, const Changed& changed);
+  // What is known of the file under its other names is of before.
+  void names_changed(NodeId node);
 
   const MountOptions& options_;
   Source& source_;

@@ -37,9 +37,21 @@ std::string NodeTable::object_key(const FileStatus& status) const {
   return object.empty() ? std::string() : std::to_string(status.attachment) + ":" + object;
 }
 
-bool NodeTable::continues(const Node& node, const FileStatus& status) const {
-  if (node.content == Content::of_version) return same_node_content(node.status, status);
-  return node.status.type == status.type && !node.object.empty() && object_key(status) == node.object;
+bool NodeTable::take_over(Node& node, const FileStatus& status) const {
+  if (same_node_content(node.status, status)) {
+    node.status = status;
+    return true;
+  }
+  const bool same_object = !node.object.empty() && node.status.type == status.type && object_key(status) == node.object;
+  if (!same_object) return false;
+  if (node.content == Content::live) return true;  // its own file says better what it is
+  // A version that had not settled is told from the settled one by its mark alone.
+  const bool same_content = without_nonce(node.status.version) == without_nonce(status.version) &&
+                            node.status.length_bytes == status.length_bytes;
+  if (!same_content && node.opens != 0) return false;
+  node.drop_pages = node.drop_pages || !same_content;
+  node.status = status;
+  return true;
 }
 
 void NodeTable::put_name(NodeId id, Name name) {
@@ -61,8 +73,7 @@ Result<NodeId> NodeTable::enter(NodeId parent, std::string_view name, const File
   const auto known = current_.find(Entry{parent, name});
   if (known != current_.end()) {
     Node& node = nodes_.at(known->second);
-    if (continues(node, status)) {
-      if (node.content == Content::of_version) node.status = status;
+    if (take_over(node, status)) {
       ++node.lookups;
       return known->second;
     }
@@ -71,12 +82,10 @@ Result<NodeId> NodeTable::enter(NodeId parent, std::string_view name, const File
   std::string object = object_key(status);
   if (!object.empty()) {
     const auto other = by_object_.find(object);
-    if (other != by_object_.end() && continues(nodes_.at(other->second), status)) {
+    if (other != by_object_.end() && take_over(nodes_.at(other->second), status)) {
       const NodeId id = other->second;
       put_name(id, Name{parent, std::string(name)});
-      Node& node = nodes_.at(id);
-      if (node.content == Content::of_version) node.status = status;
-      ++node.lookups;
+      ++nodes_.at(id).lookups;
       return id;
     }
   }
@@ -193,10 +202,24 @@ bool NodeTable::has_name(NodeId id) const {
   return id == root_node || (found != nodes_.end() && !found->second.names.empty());
 }
 
-void NodeTable::refresh(NodeId id, const FileStatus& status) {
+bool NodeTable::refresh(NodeId id, const FileStatus& status) {
   const std::lock_guard lock(mutex_);
   const auto found = nodes_.find(id);
-  if (found != nodes_.end() && continues(found->second, status)) found->second.status = status;
+  return found != nodes_.end() && take_over(found->second, status);
+}
+
+bool NodeTable::take_drop_pages(NodeId id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(id);
+  return found != nodes_.end() && std::exchange(found->second.drop_pages, false);
+}
+
+bool NodeTable::is_newest(NodeId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end() || found->second.object.empty()) return true;
+  const auto newest = by_object_.find(found->second.object);
+  return newest == by_object_.end() || newest->second == id;
 }
 
 void NodeTable::adopt(NodeId id, const FileStatus& status) {

@@ -3,9 +3,10 @@
 // A regular file that changed elsewhere, or a symlink with another target, is a new node with a new id. So the page cache
 // and the backing file that the kernel keeps for a node always belong to one version, and an old open handle
 // keeps reading its own. A directory keeps its node as long as the name is a directory.
-// In a mount that takes changes, a file that is open in place is *live*: the kernel and its file agree by themselves, so it
-// keeps its node through all versions. And an object is one node under all its names there, when versions tell objects
-// apart (object_identity()).
+// In a mount that takes changes an object is one node under all its names and versions, where versions tell objects apart
+// (object_key()): while nobody has it open another version only makes the kernel drop its pages, and a file that is open in
+// place is *live*, the kernel and its file agree by themselves. Only a file that changed elsewhere while it was open here,
+// and not in place, gets a new node.
 // Ids are never reused. A path is built on demand from the names.
 //
 // Threads: any; one mutex, held for map operations only.
@@ -52,6 +53,7 @@ class NodeTable {
     std::uint64_t children = 0;  // names that need this one for their path
     std::uint64_t opens = 0;
     Content content = Content::of_version;
+    bool drop_pages = false;  // what the kernel cached is of another version
   };
 
   // `root_path` is the mounted subtree, "/" or "/a/b".
@@ -69,8 +71,12 @@ class NodeTable {
   // The node that stands under a name, if any does.
   std::optional<NodeId> find(NodeId parent, std::string_view name) const;
   bool has_name(NodeId id) const;
-  // Newer attributes of the same content; of a live node, of whatever it is now.
-  void refresh(NodeId id, const FileStatus& status);
+  // The node is this now. False: it is another version or object than the node's, which stays as it was.
+  bool refresh(NodeId id, const FileStatus& status);
+  // Whether the kernel has to drop what it cached of the node, at the open that asks; once.
+  bool take_drop_pages(NodeId id);
+  // Of all nodes of its object, the one that names lead to.
+  bool is_newest(NodeId id) const;
   // The content is known to be this version now: the kernel's pages are right for it.
   void adopt(NodeId id, const FileStatus& status);
   void set_content(NodeId id, Content content);
@@ -103,7 +109,8 @@ class NodeTable {
   Result<std::string> path_locked(NodeId id) const;
   Result<std::string> path_of_name(const Name& name) const;
   std::string object_key(const FileStatus& status) const;
-  bool continues(const Node& node, const FileStatus& status) const;
+  // Whether the node goes on as `status`; then it is that.
+  bool take_over(Node& node, const FileStatus& status) const;
   // `name` is a node's own or a new one; a node that stood there before is superseded and keeps its own record of it.
   void put_name(NodeId id, Name name);
   void drop_name_locked(NodeId parent, std::string_view name);

@@ -49,8 +49,10 @@ def refused(call, number):
 def test_posix_rules_hold():
     cluster, _, (mount,) = writable()
     with cluster:
-        # O_TMPFILE needs a libfuse that is newer than Debian 12's.
-        out = run(f"{BIN}/hearth-posix-suite", "--path", mount, "--lacks", "tmpfile", seconds=600)
+        # O_TMPFILE needs a libfuse that is newer than Debian 12's. Left out: opening a name that is replaced all the time
+        # may end with ESTALE (docs/semantics.md), rarely.
+        out = run(f"{BIN}/hearth-posix-suite", "--path", mount, "--lacks", "tmpfile",
+                  "--gtest_filter=-Rename.OneNameIsAlwaysThere", seconds=600)
         print("    " + [line for line in out.splitlines() if "PASSED" in line][-1])
 
 
