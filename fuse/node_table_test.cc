@@ -120,27 +120,65 @@ TEST_F(SharedNames, OnlyWhereVersionsTellObjectsApartAndChangesAreTaken) {
   EXPECT_NE(*one_per_name.enter(root_node, "a", local_file("9", 1)), *one_per_name.enter(root_node, "b", local_file("9", 1)));
 }
 
-TEST_F(SharedNames, ANewVersionIsANewNodeForAllNamesUnlessTheFileIsLive) {
+TEST_F(SharedNames, AnotherVersionOfAFileThatNobodyHasOpenDropsItsPagesOnly) {
+  const NodeId node = enter("a", local_file("9", 1));
+  EXPECT_EQ(enter("b", local_file("9", 1)), node);
+  EXPECT_FALSE(table_.take_drop_pages(node)) << "the same version";
+  EXPECT_EQ(enter("a", local_file("9", 2)), node);
+  EXPECT_EQ(enter("b", local_file("9", 2)), node);
+  EXPECT_EQ(table_.status(node)->version, "l1-9-2-0");
+  EXPECT_TRUE(table_.take_drop_pages(node)) << "also when the first lookup after the change was not followed by an open";
+  EXPECT_FALSE(table_.take_drop_pages(node)) << "once";
+  EXPECT_NE(enter("a", local_file("8", 2)), node) << "another file in its place is another node";
+}
+
+TEST_F(SharedNames, AVersionThatSettledIsTheSameContent) {
+  FileStatus unsettled = local_file("9", 1);
+  unsettled.version += "-n77";
+  const NodeId node = enter("a", unsettled);
+  ASSERT_TRUE(table_.pin(node));
+  EXPECT_EQ(enter("a", local_file("9", 1)), node) << "open or not";
+  EXPECT_EQ(table_.status(node)->version, "l1-9-1-0");
+  EXPECT_FALSE(table_.take_drop_pages(node));
+}
+
+TEST_F(SharedNames, AFileThatChangedElsewhereWhileItWasOpenIsANewNodeForAllNames) {
   const NodeId old = enter("a", local_file("9", 1));
   EXPECT_EQ(enter("b", local_file("9", 1)), old);
+  ASSERT_TRUE(table_.pin(old));
   const NodeId changed = enter("a", local_file("9", 2));
   EXPECT_NE(changed, old);
+  EXPECT_EQ(table_.status(old)->version, "l1-9-1-0") << "the open handle keeps reading its own";
   EXPECT_EQ(enter("b", local_file("9", 2)), changed) << "the other name comes along when it is looked up";
-  table_.set_content(changed, NodeTable::Content::live);
+  EXPECT_TRUE(table_.is_newest(changed));
+  EXPECT_FALSE(table_.is_newest(old));
+  EXPECT_FALSE(table_.take_drop_pages(changed));
+}
+
+TEST_F(SharedNames, ALiveFileKeepsItsNodeThroughAllVersions) {
+  const NodeId node = enter("a", local_file("9", 1));
+  ASSERT_TRUE(table_.pin(node));
+  table_.set_content(node, NodeTable::Content::live);
   FileStatus longer = local_file("9", 3);
   longer.length_bytes = 5;
-  EXPECT_EQ(enter("a", longer), changed) << "an open file keeps its node through all versions";
-  EXPECT_EQ(enter("c", longer), changed) << "also under a name that is new";
-  EXPECT_EQ(table_.status(changed)->version, "l1-9-2-0") << "a lookup says nothing of a live file: its descriptor does";
-  EXPECT_NE(enter("a", local_file("8", 3)), changed) << "another file in its place is another node";
-  table_.set_content(changed, NodeTable::Content::of_version);
-  EXPECT_NE(enter("b", local_file("9", 4)), changed);
+  EXPECT_EQ(enter("a", longer), node);
+  EXPECT_EQ(enter("c", longer), node) << "also under a name that is new";
+  EXPECT_EQ(table_.status(node)->version, "l1-9-1-0") << "a lookup says nothing of a live file: its descriptor does";
+  EXPECT_FALSE(table_.take_drop_pages(node)) << "the kernel's pages are the file's";
+  EXPECT_NE(enter("a", local_file("8", 3)), node) << "another file in its place is another node";
+  table_.set_content(node, NodeTable::Content::of_version);
+  EXPECT_NE(enter("c", local_file("9", 4)), node);
 }
 
 TEST_F(SharedNames, AdoptMakesAVersionTheNodesOwn) {
   const NodeId node = enter("a", local_file("9", 1));
-  table_.refresh(node, local_file("9", 2));
-  EXPECT_EQ(table_.status(node)->version, "l1-9-1-0") << "newer content is not an attribute";
+  ASSERT_TRUE(table_.pin(node));
+  EXPECT_FALSE(table_.refresh(node, local_file("9", 2))) << "newer content is not an attribute of an open file";
+  EXPECT_EQ(table_.status(node)->version, "l1-9-1-0");
+  FileStatus read_only = local_file("9", 1);
+  read_only.mode = 0400;
+  EXPECT_TRUE(table_.refresh(node, read_only));
+  EXPECT_EQ(table_.status(node)->mode, 0400U);
   table_.adopt(node, local_file("9", 2));
   EXPECT_EQ(table_.status(node)->version, "l1-9-2-0");
   EXPECT_EQ(enter("a", local_file("9", 2)), node);
