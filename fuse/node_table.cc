@@ -61,7 +61,7 @@ void NodeTable::put_name(NodeId id, Name name) {
   });
   if (known == node.names.end()) {
     ++nodes_.at(name.parent).children;
-    known = node.names.insert(node.names.end(), std::move(name));  // addresses in a list are stable
+    known = node.names.insert(node.names.begin(), std::move(name));  // addresses in a list are stable
   }
   current_.erase(Entry{known->parent, known->name});  // its key may lie in the node that stood there before
   current_.emplace(Entry{known->parent, known->name}, id);
@@ -75,6 +75,10 @@ Result<NodeId> NodeTable::enter(NodeId parent, std::string_view name, const File
     Node& node = nodes_.at(known->second);
     if (take_over(node, status)) {
       ++node.lookups;
+      // The name that was looked up last makes the path: another mount may have taken the others away.
+      const auto mine = std::find_if(node.names.begin(), node.names.end(),
+                                     [&](const Name& one) { return one.parent == parent && one.name == name; });
+      node.names.splice(node.names.begin(), node.names, mine);
       return known->second;
     }
     current_.erase(known);  // the old node stays reachable by its id until the kernel forgets it

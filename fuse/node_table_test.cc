@@ -98,7 +98,7 @@ TEST_F(SharedNames, HardLinksAreOneNodeWithSeveralPaths) {
   const NodeId folder = enter("d", directory());
   const NodeId first = enter("a", local_file("9", 1));
   EXPECT_EQ(enter("b", local_file("9", 1), folder), first);
-  EXPECT_EQ(table_.paths(first), (std::vector<std::string>{"/a", "/d/b"}));
+  EXPECT_EQ(table_.paths(first), (std::vector<std::string>{"/d/b", "/a"}));
   EXPECT_NE(enter("c", local_file("8", 1)), first) << "another object of the same length and time";
   table_.forget(folder, 1);
   EXPECT_EQ(*table_.path(folder), "/d") << "the second name needs it";
@@ -247,7 +247,7 @@ TEST_F(SharedNames, AMoveOntoAnotherNameOfTheSameFileDoesNothing) {
   const NodeId node = enter("a", local_file("9", 1));
   enter("b", local_file("9", 1));
   table_.move_name(root_node, "a", root_node, "b");
-  EXPECT_EQ(table_.paths(node), (std::vector<std::string>{"/a", "/b"}));
+  EXPECT_EQ(table_.paths(node), (std::vector<std::string>{"/b", "/a"}));
   table_.move_name(root_node, "a", root_node, "a");
   EXPECT_EQ(table_.find(root_node, "a"), node);
 }

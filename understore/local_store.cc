@@ -1,5 +1,6 @@
 #include "understore/local_store.h"
 
+#include "common/object_identity.h"
 #include "understore/local_files.h"
 #include "understore/store_path.h"
 
@@ -98,7 +99,13 @@ class LocalStore final : public UnderStore {
     std::function<Status()> work = [this, &path, &version, offset, into, deadline] {
       return shared_->files.read(path, version, offset, into, deadline);
     };
-    co_return co_await shared_->pool.run<void>(std::move(work));
+    Status outcome = co_await shared_->pool.run<void>(work);
+    // A version that had not settled is believed once the file has been quiet: a read right after a write waits for that.
+    if (!outcome && outcome.code() == Code::stale && has_nonce(version)) {
+      CO_CHECK_OK(co_await shared_->clock.sleep_for(settle_time));
+      outcome = co_await shared_->pool.run<void>(work);
+    }
+    co_return outcome;
   }
 
   Task<ObjectInfo> write(std::string path, std::string content, Deadline deadline) override {

@@ -12,6 +12,11 @@ bool needs_names_of_its_own(const Change& change) {
          std::holds_alternative<Rename>(change);
 }
 
+bool makes_a_name(const Change& change) {
+  return std::holds_alternative<MakeDirectory>(change) || std::holds_alternative<MakeNode>(change) ||
+         std::holds_alternative<MakeSymlink>(change) || std::holds_alternative<MakeLink>(change);
+}
+
 Error mount_point(const NamespacePath& path) {
   return Error(Code::busy, printable(path.text()) + " is, or leads to, the place of an attachment; detach it first");
 }
@@ -60,6 +65,10 @@ Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline
   path_of(change) = place.store_path;
   if (needs_names_of_its_own(change) && (place.store_path.empty() || namespace_->attachments().has_below(place.path))) {
     co_return mount_point(place.path);
+  }
+  // What stands there for the attachments below it hides what the store would get.
+  if (makes_a_name(change) && namespace_->attachments().has_below(place.path)) {
+    co_return Error(Code::already_exists, printable(place.path.text()) + " is a directory that leads to an attachment");
   }
   if (std::string* other = other_path_of(change)) {
     CO_TRY(other_place, place_to_change(*other));
