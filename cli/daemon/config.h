@@ -65,9 +65,11 @@ struct MasterConfig {
   std::string policy_file;
   std::string events_listen;
   std::string events_token_file;
+  enum class TcpCallers : std::uint8_t { refused, trusted } tcp_callers = TcpCallers::refused;
 
   template <class V>
   void describe(V& v) {
+    v.choice("tcp_callers", tcp_callers, {{"refused", TcpCallers::refused}, {"trusted", TcpCallers::trusted}}, {.help = "Changes of files that come over TCP, where nothing proves in whose name. refused: only over a Unix socket of `listen`. trusted: whoever reaches the port may act as any user, root included."});
     v.field("listen", listen, {.help = "host:port or unix:/path where clients and workers come in. Without TLS: keep it on a trusted network."});
     v.field("data_dir", data_dir, {.help = "Directory of the metadata."});
     v.field("heartbeat_interval", heartbeat_interval, {.help = "How often workers report.", .min = std::chrono::milliseconds(10), .max = std::chrono::minutes(1)});

@@ -70,7 +70,9 @@ class Up {
     metrics_ = std::move(metrics_server);
     if (metrics_) state_.metrics = plan_.metrics.substr(0, plan_.metrics.rfind(':') + 1) + std::to_string(metrics_->port());
     MasterConfig master;
-    master.listen = {at(plan_.port)};
+    // The mount comes in by the Unix socket: who asks for changes there is known.
+    master_socket_ = "unix:" + up_runtime_dir() + "/master-" + std::to_string(::getpid()) + ".sock";
+    master.listen = {at(plan_.port), master_socket_};
     master.data_dir = plan_.data_dir + "/master";
     TRY(started_master, start_master(master));
     master_ = std::move(started_master);
@@ -135,7 +137,9 @@ class Up {
     MountConfig config;
     config.master = state_.master;
     TRY(options, mount_options(config, plan_.writable ? "writable" : "", plan_.mountpoint));
-    auto mounted = start_mount(options, mount_client_options(config), [] {});
+    ClientOptions client = mount_client_options(config);
+    if (plan_.writable) client.master = master_socket_;
+    auto mounted = start_mount(options, client, [] {});
     if (mounted) {
       mount_ = std::move(*mounted);
       state_.mountpoint = mount_->address();
@@ -148,6 +152,7 @@ class Up {
   }
 
   const UpPlan& plan_;
+  std::string master_socket_;
   RunningUp state_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<Service> master_;

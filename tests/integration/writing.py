@@ -20,10 +20,15 @@ def writable(ttl="1s", mounts=1, flags=()):
     source = os.path.join(cluster.dir, "source")
     os.makedirs(source)
     os.chmod(source, 0o777)
+    cluster.master_socket = f"unix:{cluster.dir}/master.sock"
     cluster.start()
     cluster.attach("/d", source, *flags)
-    points = [cluster.mount(f"mnt{i}", options=["mount.options=writable"]).mountpoint + "/d" for i in range(mounts)]
+    points = [mount_writable(cluster, f"mnt{i}").mountpoint + "/d" for i in range(mounts)]
     return cluster, source, points
+
+
+def mount_writable(cluster, name):
+    return cluster.mount(name, options=["mount.options=writable", f"mount.master={cluster.master_socket}"])
 
 
 def run(*command, seconds=300, **kwargs):
@@ -104,6 +109,17 @@ def test_a_read_only_attachment_or_mount_refuses():
         plain = cluster.mount("plain").mountpoint + "/d"
         refused(lambda: open(f"{plain}/a", "ab"), errno.EROFS)
         refused(lambda: os.mkdir(f"{plain}/x"), errno.EROFS)
+
+
+def test_who_speaks_for_others_must_be_known():
+    cluster, source, _ = writable()
+    with cluster:
+        write_file(f"{source}/f", b"x")
+        os.chmod(f"{source}/f", 0o666)
+        over_tcp = cluster.mount("tcp", options=["mount.options=writable"]).mountpoint + "/d"
+        refused(lambda: os.mkdir(f"{over_tcp}/x"), errno.EPERM)
+        refused(lambda: os.unlink(f"{over_tcp}/f"), errno.EPERM)
+        check(os.listdir(source) == ["f"], "nothing happened")
 
 
 def test_appends_of_two_mounts_are_whole():
@@ -266,7 +282,7 @@ def test_the_mount_process_dies_and_the_store_has_what_was_written():
             pass
         check(content(f"{source}/f") == b"acknowledged", "a write that was acknowledged is in the store")
         subprocess.run(["umount", "-l", os.path.dirname(mount)], capture_output=True)
-        again = cluster.mount("again", options=["mount.options=writable"]).mountpoint + "/d"
+        again = mount_writable(cluster, "again").mountpoint + "/d"
         with open(f"{again}/f", "ab") as f:
             f.write(b" and more")
         check(content(f"{source}/f") == b"acknowledged and more", "a new mount goes on")

@@ -133,6 +133,7 @@ class Cluster:
         self.lost_after = lost_after
         self.heartbeat = heartbeat
         self.placement = placement
+        self.master_socket = None  # "unix:/path", where the master listens as well
         self.metadata_ttl = metadata_ttl
         self.master_port = free_port()
         self.master_host = Host()
@@ -182,11 +183,14 @@ class Cluster:
     def master_address(self):
         return f"{self.master_host.address}:{self.master_port}"
 
+    def master_listen(self):
+        return self.master_address if self.master_socket is None else f"{self.master_address},{self.master_socket}"
+
     def start_master(self):
         self.master = self.run("master", [
             f"{BIN}/hearth-master",
             "--set", f"master.data_dir={self.dir}/master",
-            "--set", f"master.listen={self.master_address}",
+            "--set", f"master.listen={self.master_listen()}",
             "--set", f"master.heartbeat_interval={self.heartbeat}",
             "--set", f"master.lost_after={self.lost_after}"], self.master_host)
         wait_for(f"the master answers ({self.master.log_path})",
