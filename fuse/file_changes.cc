@@ -19,15 +19,14 @@ Error replaced(const std::string& path) {
   return Error(Code::stale, path + " is another file now; look it up again");
 }
 
-// For what the mount itself wants to know or to hold: the kernel let its caller through before.
-Caller this_process() { return Caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0}; }
-
 Status check_name(std::string_view name) {
   if (name.size() <= longest_name) return ok();
   return Error(Code::name_too_long, "a name of " + std::to_string(name.size()) + " bytes");
 }
 
 }  // namespace
+
+Caller FileSystem::this_process() { return Caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0}; }
 
 Status FileSystem::check_writable() const {
   if (options_.writing == MountOptions::Writing::allow) return ok();

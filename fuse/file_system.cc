@@ -18,9 +18,6 @@ constexpr Duration capacity_freshness = std::chrono::seconds(1);
 // An open version does not change, so this only bounds how late its mode bits follow.
 constexpr Duration open_attr_timeout = std::chrono::seconds(1);
 
-// For what the mount itself wants to know or to hold: the kernel let its caller through before.
-Caller this_process() { return Caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0}; }
-
 Error changed(const std::string& path) {
   return Error(Code::stale, path + " has another version now; open it again");
 }

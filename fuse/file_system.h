@@ -130,6 +130,8 @@ class FileSystem {
 
   // file_changes.cc
   Status check_writable() const;
+  // For what the mount itself wants to know or to hold: the kernel let its caller through before.
+  static Caller this_process();
   struct Live {
     LiveFiles::Handle file;
     FileHandle::Pages pages = FileHandle::Pages::keep;

@@ -18,7 +18,7 @@ namespace {
 
 using client::MasterRetry;
 
-Error failed(const std::string& path, const char* call) {
+Error system_call_failed(const std::string& path, const char* call) {
   const int number = errno;
   return Error(code_from_errno(number), path + ": " + call + ": " + std::strerror(number)).with_error_number(number);
 }
@@ -167,7 +167,7 @@ Result<std::size_t> WritableFile::pread(std::span<std::byte> into, std::uint64_t
   while (done < into.size()) {
     const ssize_t count = ::pread(fd(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "read");
+    if (count < 0) return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "read");
     if (count == 0) break;
     done += static_cast<std::size_t>(count);
   }
@@ -179,7 +179,7 @@ Status WritableFile::pwrite(std::span<const std::byte> bytes, std::uint64_t offs
   while (done < bytes.size()) {
     const ssize_t count = ::pwrite(fd(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "write");
+    if (count < 0) return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "write");
     done += static_cast<std::size_t>(count);
   }
   return ok();
@@ -191,7 +191,7 @@ Status WritableFile::append(std::span<const std::byte> bytes) const {
     const iovec part{const_cast<std::byte*>(bytes.data() + done), bytes.size() - done};
     const ssize_t count = ::pwritev2(fd(), &part, 1, 0, RWF_APPEND);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "append");
+    if (count < 0) return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "append");
     done += static_cast<std::size_t>(count);
   }
   return ok();
@@ -199,18 +199,18 @@ Status WritableFile::append(std::span<const std::byte> bytes) const {
 
 Status WritableFile::truncate(std::uint64_t length_bytes) const {
   if (::ftruncate(fd(), static_cast<off_t>(length_bytes)) == 0) return ok();
-  return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "truncate");
+  return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "truncate");
 }
 
 Status WritableFile::sync() const {
   if (::fsync(fd()) == 0) return ok();
-  return failed(impl_ ? impl_->path : std::string("a file that was never opened"), "sync");
+  return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "sync");
 }
 
 Result<FileStatus> WritableFile::close() {
   if (!impl_) return Error(Code::invalid_argument, "this file was never opened, or is closed already");
   const std::shared_ptr<Impl> last = std::exchange(impl_, nullptr);
-  if (::close(last->fd.release()) != 0 && errno != EINTR) return failed(last->path, "close");
+  if (::close(last->fd.release()) != 0 && errno != EINTR) return system_call_failed(last->path, "close");
   TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path}, Caller())));
   if (!changed.status) return Error(Code::not_found, last->path + " was removed meanwhile");
   return std::move(*changed.status);
