@@ -62,7 +62,7 @@ Result<NodeEntry> FileSystem::lookup(NodeId parent, std::string_view name) {
   TRY(status, source_.stat(path));
   // What was done under another name of the file is not known under this one.
   if (takes_changes(status) && status.link_count > 1 && status.type != EntryType::directory) {
-    TRY(again, source_.change(LookAgain{.path = path}, Caller()));
+    TRY(again, source_.change(LookAgain{.path = path}, this_process()));
     if (!again.status) return Error(Code::not_found, path + " was removed");
     status = std::move(*again.status);
   }

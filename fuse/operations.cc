@@ -74,6 +74,12 @@ void on_readlink(fuse_req_t req, fuse_ino_t node) {
   fuse_reply_readlink(req, target->c_str());
 }
 
+// A read-only mount asks nobody in its caller's name.
+Caller caller_where_it_counts(const Request& request) {
+  const bool counts = request.files().options().writing == MountOptions::Writing::allow;
+  return counts ? caller_of(request.raw()) : Caller();
+}
+
 // struct fuse_open_out as of protocol 7.40; libfuse 3.14 knows the last word as padding.
 struct OpenReply {
   std::uint64_t fh;
@@ -88,8 +94,7 @@ void on_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   FileSystem& files = request.files();
   // What truncates runs to its end, as changes do.
   if ((info->flags & O_TRUNC) == 0) request.may_wait();
-  const bool has_a_caller = files.options().writing == MountOptions::Writing::allow;
-  auto handle = files.open(node, info->flags, has_a_caller ? caller_of(req) : Caller());
+  auto handle = files.open(node, info->flags, caller_where_it_counts(request));
   if (!request.take()) {
     if (handle) files.release(**handle);
     return;
@@ -162,7 +167,7 @@ void reply_xattr(Request& request, const std::string& value, std::size_t size) {
 void on_getxattr(fuse_req_t req, fuse_ino_t node, const char* name, std::size_t size) {
   Request request(req, FuseOp::getxattr, node);
   request.may_wait();
-  auto value = request.files().xattr(node, name, caller_of(req));
+  auto value = request.files().xattr(node, name, caller_where_it_counts(request));
   if (!request.take()) return;
   if (!value) return request.fail(value.error(), value.code() == Code::not_found ? ENODATA : value.error().error_number());
   constexpr std::size_t kernel_limit = 65536;  // XATTR_SIZE_MAX; of more replicas, the first whole lines
@@ -173,7 +178,7 @@ void on_getxattr(fuse_req_t req, fuse_ino_t node, const char* name, std::size_t 
 void on_listxattr(fuse_req_t req, fuse_ino_t node, std::size_t size) {
   Request request(req, FuseOp::listxattr, node);
   request.may_wait();
-  const auto names = request.files().xattr_names(node, caller_of(req));
+  const auto names = request.files().xattr_names(node, caller_where_it_counts(request));
   if (!request.take()) return;
   if (!names) return request.fail(names.error());
   std::string joined;

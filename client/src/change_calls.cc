@@ -211,7 +211,7 @@ Result<FileStatus> WritableFile::close() {
   if (!impl_) return Error(Code::invalid_argument, "this file was never opened, or is closed already");
   const std::shared_ptr<Impl> last = std::exchange(impl_, nullptr);
   if (::close(last->fd.release()) != 0 && errno != EINTR) return system_call_failed(last->path, "close");
-  TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path}, Caller())));
+  TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path}, Caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0})));
   if (!changed.status) return Error(Code::not_found, last->path + " was removed meanwhile");
   return std::move(*changed.status);
 }
