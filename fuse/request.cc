@@ -57,7 +57,9 @@ bool Request::take() {
 
 void Request::fail(const Error& error, int error_number) {
   const bool expected = error_number == ENOENT || error_number == ENODATA || error_number == ESTALE;
-  if (worth_a_line(error.code())) {
+  // An errno of its own is a system call's word about one file (EFBIG, ENXIO, EXDEV): its caller hears it.
+  const bool about_one_file = error.error_number() != info(error.code()).error_number;
+  if (worth_a_line(error.code()) && !about_one_file) {
     context_.errors.write(fuse_op_names[static_cast<std::size_t>(op_)], files().path_of(node_), error);
   }
   count(expected ? MountCounters::Outcome::done : MountCounters::Outcome::failed);
