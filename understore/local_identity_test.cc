@@ -234,7 +234,6 @@ TEST_F(LocalPosix, ManyUsersAtOnceOwnWhatTheyMade) {
   }
 }
 
-// What `work` returned: 0, or the number of the step that failed; 128 and the signal that ended it.
 // CI runs these optimised as well.
 #ifdef __SANITIZE_ADDRESS__
 constexpr bool can_be_forked = false;
@@ -242,6 +241,7 @@ constexpr bool can_be_forked = false;
 constexpr bool can_be_forked = true;
 #endif
 
+// What `work` returned: 0, or the number of the step that failed; 128 and the signal that ended it.
 int exit_status_of_child(const std::function<int()>& work) {
   std::fflush(nullptr);
   const pid_t child = ::fork();
