@@ -71,7 +71,11 @@ Task<Changed> ClientImpl::change(Change change, Caller caller) {
 Task<ClientImpl::InPlace> ClientImpl::open_in_place(OpenForWriting how, Caller caller) {
   const Deadline deadline = metadata_deadline();
   CO_CHECK_OK(co_await parts_->peers.refresh(client::Freshness::whatever_is_known, deadline));
-  const std::optional<client::Reach> worker = parts_->peers.local_worker();
+  std::optional<client::Reach> worker = parts_->peers.local_worker();
+  if (!worker) {  // it may have been started, or started again, since the table was asked for
+    CO_CHECK_OK(co_await parts_->peers.refresh(client::Freshness::refreshed, deadline));
+    worker = parts_->peers.local_worker();
+  }
   if (!worker) {
     co_return Error(Code::unsupported, how.path + " can only be written where a worker runs on the same host; start hearth-worker here");
   }
