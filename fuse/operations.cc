@@ -86,6 +86,7 @@ struct OpenReply {
   std::uint32_t open_flags;
   std::int32_t backing_id;
 };
+constexpr std::uint32_t fopen_direct_io = 1U << 0;
 constexpr std::uint32_t fopen_keep_cache = 1U << 1;
 constexpr std::uint32_t fopen_passthrough = 1U << 7;
 
@@ -106,6 +107,7 @@ void on_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   OpenReply reply{.fh = request.handles().add(*handle),
                   .open_flags = through ? fopen_passthrough : keep ? fopen_keep_cache : 0,
                   .backing_id = opened.backing_id};
+  if (goes_past_the_page_cache(info->flags)) reply.open_flags |= fopen_direct_io;
   request.done();
   if (fuse_reply_buf(req, reinterpret_cast<const char*>(&reply), sizeof reply) == 0) return;
   files.release(**handle);  // the caller was killed meanwhile: the kernel sends no RELEASE

@@ -107,6 +107,7 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
   const fuse_entry_param param = to_param(created->entry);
   info->fh = request.handles().add(created->handle);
   info->keep_cache = 1;
+  info->direct_io = goes_past_the_page_cache(info->flags) ? 1 : 0;
   request.done();
   if (fuse_reply_create(req, &param, info) == 0) return;
   files.release(*created->handle);  // the caller was killed meanwhile
@@ -189,6 +190,10 @@ void on_copy(fuse_req_t req, fuse_ino_t from, off_t from_offset, fuse_file_info*
 }
 
 }  // namespace
+
+bool goes_past_the_page_cache(int open_flags) {
+  return (open_flags & O_APPEND) != 0 && (open_flags & O_ACCMODE) == O_WRONLY;
+}
 
 Caller caller_of(fuse_req_t req) {
   const fuse_ctx* context = fuse_req_ctx(req);
