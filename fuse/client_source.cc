@@ -10,8 +10,8 @@ namespace {
 
 class ClientFile final : public SourceFile {
  public:
-  explicit ClientFile(File file) : file_(std::move(file)) {}
-  const FileStatus& status() const override { return file_.status(); }
+  ClientFile(File file, FileStatus status) : file_(std::move(file)), status_(std::move(status)) {}
+  const FileStatus& status() const override { return status_; }
   Result<std::size_t> pread(std::span<std::byte> into, std::uint64_t offset) override {
     return file_.pread(into, offset);
   }
@@ -23,6 +23,7 @@ class ClientFile final : public SourceFile {
 
  private:
   File file_;
+  const FileStatus status_;  // with the mount's inode number
 };
 
 std::string describe(const BlockPlacement& block) {
@@ -52,7 +53,9 @@ class ClientSource final : public Source {
   }
   Result<std::shared_ptr<SourceFile>> open(const std::string& path) override {
     TRY(file, client_.open(path));
-    return std::shared_ptr<SourceFile>(std::make_shared<ClientFile>(std::move(file)));
+    FileStatus status = file.status();
+    number(status);
+    return std::shared_ptr<SourceFile>(std::make_shared<ClientFile>(std::move(file), std::move(status)));
   }
   void forget(const std::string& path) override { client_.forget(path); }
 

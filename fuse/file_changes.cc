@@ -176,6 +176,26 @@ void FileSystem::adopt(NodeId node, const Changed& changed) {
   if (same) nodes_.adopt(node, *changed.status);
 }
 
+Result<std::optional<NodeAttributes>> FileSystem::attributes_past_the_path(NodeId node, FileStatus known) {
+  if (const LiveFiles::Handle live = lives_.find(node)) {
+    constexpr Duration timeout = std::chrono::seconds(1);  // bounds how late a change from elsewhere shows
+    TRY(now, live->status(std::move(known)));
+    return std::optional(NodeAttributes{std::move(now), std::min<Duration>(timeout, options_.attr_timeout)});
+  }
+  if (!nodes_.has_name(node)) {  // removed in this mount, and somebody still stands in it
+    known.link_count = 0;
+    constexpr std::uint64_t removed = 1ULL << 63;  // the store may give its number to another one
+    known.inode |= removed;
+    return std::optional(NodeAttributes{std::move(known), options_.attr_timeout});
+  }
+  if (known.link_count > 1 && known.type != EntryType::directory) {
+    TRY(now, look_again(node));
+    const Duration timeout = std::min<Duration>(now.ttl, options_.attr_timeout);
+    return std::optional(NodeAttributes{std::move(now), timeout});
+  }
+  return std::optional<NodeAttributes>();
+}
+
 // ---- names
 
 Result<FileSystem::Created> FileSystem::create(NodeId parent, std::string_view name, std::uint32_t mode, int flags,

@@ -39,7 +39,7 @@ std::string FileSystem::path_of(NodeId node) const {
 Result<NodeEntry> FileSystem::enter(NodeId parent, std::string_view name, FileStatus status) {
   TRY(node, nodes_.enter(parent, name, status));
   // What the master knows of a file that is being written is of before.
-  if (const LiveFiles::Handle live = lives_.find(node)) {
+  if (const LiveFiles::Handle live = takes_changes(status) ? lives_.find(node) : nullptr) {
     const auto now = live->status(status);
     if (now) status = *now;
   }
@@ -55,7 +55,8 @@ Result<NodeEntry> FileSystem::lookup(NodeId parent, std::string_view name) {
   constexpr std::size_t longest_name = 255;  // what statfs tells; the kernel itself stops at 1,024
   if (name.size() > longest_name) return Error(Code::name_too_long, "a name of " + std::to_string(name.size()) + " bytes");
   TRY(path, nodes_.path(parent, name));
-  if (opened_ahead_.is_often_replaced(path, real_clock().now())) {
+  const bool writes = options_.writing == MountOptions::Writing::allow;
+  if (writes && opened_ahead_.is_often_replaced(path, real_clock().now())) {
     auto entry = lookup_and_open(parent, name, path);
     if (entry) return entry;
   }
@@ -75,25 +76,12 @@ Result<NodeEntry> FileSystem::entry_of(NodeId parent, const DirectoryItem& item)
 
 Result<NodeAttributes> FileSystem::attributes(NodeId node) {
   TRY(known, nodes_.status(node));
-  // The version of an open file is immutable: its size is true whatever the store and the master say now, and
-  // reading it does not depend on them being up. A path that changed is caught by the lookup.
-  if (const LiveFiles::Handle live = lives_.find(node)) {
-    TRY(now, live->status(std::move(known)));
-    return NodeAttributes{std::move(now), std::min(open_attr_timeout, options_.attr_timeout)};
-  }
-  if (!nodes_.has_name(node)) {  // removed in this mount, and somebody still stands in it
-    known.link_count = 0;
-    constexpr std::uint64_t removed = 1ULL << 63;  // the store may give its number to another one
-    known.inode |= removed;
-    return NodeAttributes{std::move(known), options_.attr_timeout};
-  }
   if (takes_changes(known)) {
-    if (known.link_count > 1 && known.type != EntryType::directory) {
-      TRY(now, look_again(node));
-      const Duration timeout = std::min<Duration>(now.ttl, options_.attr_timeout);
-      return NodeAttributes{std::move(now), timeout};
-    }
+    TRY(better, attributes_past_the_path(node, known));
+    if (better) return std::move(*better);
   } else if (known.type == EntryType::regular && nodes_.pinned(node)) {
+    // The version of an open file is immutable: its size is true whatever the store and the master say now, and
+    // reading it does not depend on them being up. A path that changed is caught by the lookup.
     return NodeAttributes{std::move(known), std::min(open_attr_timeout, options_.attr_timeout)};
   }
   TRY(path, nodes_.path(node));

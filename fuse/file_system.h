@@ -143,6 +143,8 @@ class FileSystem {
   Result<NodeEntry> lookup_and_open(NodeId parent, std::string_view name, const std::string& path);
   LiveFiles::Handle live_of(const FileHandle& handle) const;
   Result<FileStatus> look_again(NodeId node);
+  // Of a file that its path alone does not tell: live, without a name, or with several. Nothing: ask by the path.
+  Result<std::optional<NodeAttributes>> attributes_past_the_path(NodeId node, FileStatus known);
   void hold_if_open(NodeId parent, std::string_view name);
   void adopt(NodeId node, const Changed& changed);
   // What is known of the file under its other names is of before.

@@ -1,21 +1,20 @@
 #include "fuse/live_files.h"
 
+#include "common/file_io.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
+#include <string_view>
 #include <utility>
 
 namespace hearth {
 namespace {
 
-Error failed(const char* call, int number = errno) {
-  return Error(code_from_errno(number), std::string(call) + " of a file in the under-store: " + std::strerror(number))
-      .with_error_number(number);
-}
+constexpr std::string_view which = "a file of the under-store";  // the caller of the mount knows its name
+
+Error failed(std::string_view call) { return system_call_failed(which, call); }
 
 std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; }
 
@@ -57,15 +56,7 @@ Result<UniqueFd> LiveFile::reopen(int flags) const {
 Result<std::size_t> LiveFile::read(std::span<std::byte> into, std::uint64_t offset, const UniqueFd* quiet) const {
   const Descriptor kept = descriptor();
   const UniqueFd* fd = quiet != nullptr ? quiet : kept.get();
-  std::size_t done = 0;
-  while (done < into.size()) {
-    const ssize_t count = ::pread(fd->get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return failed("read");
-    if (count == 0) break;
-    done += static_cast<std::size_t>(count);
-  }
-  return done;
+  return read_at(fd->get(), into, offset, which);
 }
 
 // As the kernel does for a local file; the daemon, as root, would be allowed to leave them.
@@ -81,17 +72,9 @@ void LiveFile::drop_privileges(const UniqueFd& fd, std::uint32_t uid) const {
 Status LiveFile::write(std::span<const std::byte> bytes, std::uint64_t offset, Place place, std::uint32_t uid) {
   const Descriptor fd = descriptor();
   drop_privileges(*fd, uid);
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const iovec part{const_cast<std::byte*>(bytes.data() + done), bytes.size() - done};
-    const int flags = place == Place::at_end ? RWF_APPEND : 0;
-    const ssize_t count = ::pwritev2(fd->get(), &part, 1, static_cast<off_t>(offset + done), flags);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return failed("write");
-    mark_written();
-    done += static_cast<std::size_t>(count);
-  }
-  return ok();
+  const Status written = place == Place::at_end ? append_to(fd->get(), bytes, which) : write_at(fd->get(), bytes, offset, which);
+  mark_written();  // a write that failed may have written some
+  return written;
 }
 
 Status LiveFile::truncate(std::uint64_t length, std::uint32_t uid) {

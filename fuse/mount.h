@@ -7,7 +7,7 @@
 //          signal handler: let main wait for the signal and call unmount().
 // Owns:    the mount point while it lives (the destructor unmounts), the client, the threads.
 // Fails:   start() says in one sentence what is missing and what to do; nothing stays mounted then.
-// Promise: one kernel inode is one file version, see node_table.h; the rest is in fuse/README.md.
+// Promise: one kernel inode is one file version (writable: one file), see node_table.h; the rest is in fuse/README.md.
 #pragma once
 
 #include "common/clock.h"

@@ -235,7 +235,18 @@ void NodeTable::adopt(NodeId id, const FileStatus& status) {
 void NodeTable::set_content(NodeId id, Content content) {
   const std::lock_guard lock(mutex_);
   const auto found = nodes_.find(id);
-  if (found != nodes_.end()) found->second.content = content;
+  if (found == nodes_.end()) return;
+  found->second.content = content;
+  if (found->second.names.empty()) drop_object_unless_live(id);
+}
+
+// The store may give the number of a removed file to another one, but not while its descriptor is open; meanwhile a name
+// that was made elsewhere may lead to it.
+void NodeTable::drop_object_unless_live(NodeId id) {
+  const Node& node = nodes_.at(id);
+  if (node.content == Content::live) return;
+  const auto object = by_object_.find(node.object);
+  if (object != by_object_.end() && object->second == id) by_object_.erase(object);
 }
 
 void NodeTable::drop_name_locked(NodeId parent, std::string_view name) {
@@ -248,10 +259,7 @@ void NodeTable::drop_name_locked(NodeId parent, std::string_view name) {
                                   [&](const Name& one) { return one.parent == parent && one.name == name; });
   assert(known != node.names.end());
   node.names.erase(known);
-  if (node.names.empty()) {
-    const auto object = by_object_.find(node.object);
-    if (object != by_object_.end() && object->second == id) by_object_.erase(object);
-  }
+  if (node.names.empty()) drop_object_unless_live(id);
   --nodes_.at(parent).children;
   drop_if_unused(id);
   drop_if_unused(parent);

@@ -114,6 +114,7 @@ class NodeTable {
   // `name` is a node's own or a new one; a node that stood there before is superseded and keeps its own record of it.
   void put_name(NodeId id, Name name);
   void drop_name_locked(NodeId parent, std::string_view name);
+  void drop_object_unless_live(NodeId id);
   void drop_if_unused(NodeId id);
 
   const std::string root_path_;

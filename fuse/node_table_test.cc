@@ -209,6 +209,18 @@ TEST_F(SharedNames, ADroppedNameLeavesTheOthersAndAtLastANodeWithoutAPath) {
   table_.drop_name(root_node, "never there");
 }
 
+TEST_F(SharedNames, ALiveFileWithoutANameThatIsKnownHereIsFoundAgainUnderOneThatWasMadeElsewhere) {
+  const NodeId node = enter("a", local_file("9", 1));
+  ASSERT_TRUE(table_.pin(node));
+  table_.set_content(node, NodeTable::Content::live);
+  table_.drop_name(root_node, "a");
+  EXPECT_EQ(enter("b", local_file("9", 2)), node) << "two nodes of one open file would not see each other's writes";
+  EXPECT_EQ(*table_.path(node), "/b");
+  table_.drop_name(root_node, "b");
+  table_.set_content(node, NodeTable::Content::of_version);
+  EXPECT_NE(enter("c", local_file("9", 1)), node) << "it is closed: the store may have given its number out again";
+}
+
 TEST_F(SharedNames, AMovedNameTakesItsNodeAndWhatLiesBelowAlong) {
   const NodeId from = enter("from", directory());
   const NodeId to = enter("to", directory());

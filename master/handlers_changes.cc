@@ -11,7 +11,7 @@ namespace hearth::master {
 Status MasterService::check_speaks_for(const ServerCall& call, const Caller& caller) const {
   const PeerIdentity& peer = call.peer();
   if (!peer.is_local) {
-    if (options_.tcp_callers == TcpCallers::trusted) return ok();
+    if (options_.trust_tcp_callers) return ok();
     return Error(Code::permission_denied, "changes are taken over the master's Unix socket only, where the kernel says who asks: let it "
                                           "listen on unix:/path as well and use that as master, or set master.tcp_callers = \"trusted\"")
         .with_error_number(EPERM);

@@ -153,7 +153,7 @@ Result<std::unique_ptr<Master>> Master::start(const MasterOptions& options, Mast
   serving.heartbeat_interval = options.heartbeat_interval;
   serving.lost_after = options.lost_after;
   serving.default_metadata_ttl = options.default_metadata_ttl;
-  if (options.trust_tcp_callers) serving.tcp_callers = master::TcpCallers::trusted;
+  serving.trust_tcp_callers = options.trust_tcp_callers;
   impl->service = std::make_unique<MasterService>(service_parts, serving);
   const RpcContext context{impl->network.executor(), *impl->transport, impl->clock(), RpcLimits()};
   impl->server = make_rpc_server(context);

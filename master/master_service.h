@@ -20,13 +20,9 @@ class ResolveReply;
 
 namespace hearth::master {
 
-// Who may change files through the master. Peers of its Unix socket are known (SO_PEERCRED): root speaks for everybody, others
-// for themselves. Of a TCP peer nothing is known but what it says.
-enum class TcpCallers : std::uint8_t { refused, trusted };
-
 struct ServiceOptions {
   std::string version;
-  TcpCallers tcp_callers = TcpCallers::refused;
+  bool trust_tcp_callers = false;  // see check_speaks_for()
   Duration heartbeat_interval = std::chrono::seconds(1);
   Duration lost_after = std::chrono::seconds(5);
   Duration default_metadata_ttl = std::chrono::seconds(1);
@@ -90,6 +86,8 @@ class MasterService {
   Task<> answer_many(std::shared_ptr<Many> many);  // on the namespace executor
   // handlers_changes.cc
   Answer change(Call call);
+  // Peers of the Unix socket are known (SO_PEERCRED): root speaks for everybody, others for themselves. Of a TCP peer nothing
+  // is known but what it says.
   Status check_speaks_for(const ServerCall& call, const Caller& caller) const;
   Answer xattr(Call call);
   // handlers_policy.cc

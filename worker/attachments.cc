@@ -81,6 +81,12 @@ std::optional<WorkerAttachments::Place> WorkerAttachments::place_of(const std::s
   return best;
 }
 
+bool WorkerAttachments::leads_to_another(const std::string& path) const {
+  return std::any_of(entries_.begin(), entries_.end(), [&path](const auto& one) {
+    return one.second->what.path.size() > path.size() && one.second->what.path.starts_with(path + "/");
+  });
+}
+
 bool WorkerAttachments::places_at_reader(AttachmentId id) const {
   const auto found = entries_.find(id);
   return found != entries_.end() && found->second->what.placement == AttachedStore::Placement::at_reader;

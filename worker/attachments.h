@@ -72,6 +72,8 @@ class WorkerAttachments {
     std::string store_path;
   };
   std::optional<Place> place_of(const std::string& path) const;
+  // Whether an attachment lies below `path`, so that it is a directory whatever its store has there.
+  bool leads_to_another(const std::string& path) const;
   // The block of the same file that holds the byte at `offset`; nothing where `block` is not this attachment's, or its file
   // ends before.
   std::optional<BlockRef> block_at(const BlockRef& block, std::uint64_t offset) const;

@@ -52,6 +52,9 @@ Task<StoreFile> StoreFiles::open_in_store(std::string path, OpenForWriting how, 
   if (!how.read_only && place->attachment.writing == AttachedStore::Writing::refused) {
     co_return Error(Code::read_only, path + ": the attachment " + place->attachment.path + " is read-only");
   }
+  if (service_.attachments.leads_to_another(path)) {
+    co_return Error(Code::is_directory, path + " is a directory that leads to an attachment");
+  }
   CO_TRY(open, co_await service_.attachments.open(place->attachment.id));
   how.path = place->store_path;
   co_return co_await open->store->open_for_writing(std::move(how), std::move(caller), deadline);

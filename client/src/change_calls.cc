@@ -3,25 +3,19 @@
 
 #include "client/src/convert.h"
 #include "common/change_wire.h"
+#include "common/file_io.h"
 #include "common/outcome_wire.h"
 #include "proto/hearth.pb.h"
 
-#include <fcntl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <utility>
 
 namespace hearth {
 namespace {
 
 using client::MasterRetry;
-
-Error system_call_failed(const std::string& path, const char* call) {
-  const int number = errno;
-  return Error(code_from_errno(number), path + ": " + call + ": " + std::strerror(number)).with_error_number(number);
-}
 
 Status check_paths(const Change& change) {
   CHECK_OK(client::check_path(path_of(change)));
@@ -166,56 +160,42 @@ const std::string& WritableFile::version() const {
   return impl_ ? impl_->version : none;
 }
 
+Status WritableFile::usable() const {
+  if (!impl_) return Error(Code::invalid_argument, "this file was never opened, or is closed already");
+  return impl_->client->usable();
+}
+
 Result<std::size_t> WritableFile::pread(std::span<std::byte> into, std::uint64_t offset) const {
-  std::size_t done = 0;
-  while (done < into.size()) {
-    const ssize_t count = ::pread(fd(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "read");
-    if (count == 0) break;
-    done += static_cast<std::size_t>(count);
-  }
-  return done;
+  CHECK_OK(usable());
+  return read_at(fd(), into, offset, impl_->path);
 }
 
 Status WritableFile::pwrite(std::span<const std::byte> bytes, std::uint64_t offset) const {
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t count = ::pwrite(fd(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "write");
-    done += static_cast<std::size_t>(count);
-  }
-  return ok();
+  CHECK_OK(usable());
+  return write_at(fd(), bytes, offset, impl_->path);
 }
 
 Status WritableFile::append(std::span<const std::byte> bytes) const {
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const iovec part{const_cast<std::byte*>(bytes.data() + done), bytes.size() - done};
-    const ssize_t count = ::pwritev2(fd(), &part, 1, 0, RWF_APPEND);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "append");
-    done += static_cast<std::size_t>(count);
-  }
-  return ok();
+  CHECK_OK(usable());
+  return append_to(fd(), bytes, impl_->path);
 }
 
 Status WritableFile::truncate(std::uint64_t length_bytes) const {
-  if (::ftruncate(fd(), static_cast<off_t>(length_bytes)) == 0) return ok();
-  return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "truncate");
+  CHECK_OK(usable());
+  return ::ftruncate(fd(), static_cast<off_t>(length_bytes)) == 0 ? ok() : system_call_failed(impl_->path, "truncate");
 }
 
 Status WritableFile::sync() const {
-  if (::fsync(fd()) == 0) return ok();
-  return system_call_failed(impl_ ? impl_->path : std::string("a file that was never opened"), "sync");
+  CHECK_OK(usable());
+  return ::fsync(fd()) == 0 ? ok() : system_call_failed(impl_->path, "sync");
 }
 
 Result<FileStatus> WritableFile::close() {
-  if (!impl_) return Error(Code::invalid_argument, "this file was never opened, or is closed already");
+  CHECK_OK(usable());
   const std::shared_ptr<Impl> last = std::exchange(impl_, nullptr);
   if (::close(last->fd.release()) != 0 && errno != EINTR) return system_call_failed(last->path, "close");
-  TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path}, Caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0})));
+  const Caller self{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0};
+  TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path}, self)));
   if (!changed.status) return Error(Code::not_found, last->path + " was removed meanwhile");
   return std::move(*changed.status);
 }

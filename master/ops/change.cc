@@ -7,7 +7,7 @@ namespace hearth::master {
 
 namespace {
 
-bool needs_names_of_its_own(const Change& change) {
+bool takes_a_name_away(const Change& change) {
   return std::holds_alternative<RemoveFile>(change) || std::holds_alternative<RemoveDirectory>(change) ||
          std::holds_alternative<Rename>(change);
 }
@@ -63,7 +63,7 @@ Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline
   CO_TRY(place, place_to_change(path_of(change)));
   Place object = place;  // where it is afterwards
   path_of(change) = place.store_path;
-  if (needs_names_of_its_own(change) && (place.store_path.empty() || namespace_->attachments().has_below(place.path))) {
+  if (takes_a_name_away(change) && (place.store_path.empty() || namespace_->attachments().has_below(place.path))) {
     co_return mount_point(place.path);
   }
   // What stands there for the attachments below it hides what the store would get.

@@ -4,12 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from support.cluster import BIN, Cluster, check, run_tests, seed, wait_for  # noqa: E402
+from support.cluster import BIN, Cluster, check, run_tests, seed  # noqa: E402
 
-HEARTBEAT = 0.2  # seconds; what a Cluster of these tests is started with
 TREES = ["/usr/include", "/usr/share"]
 MORE_TREES = ["/usr/lib/python3", "/usr/lib/x86_64-linux-gnu", "/usr/lib"]  # on a machine where those are small
 
@@ -66,22 +64,6 @@ def test_every_byte_of_a_real_tree():
             shutil.rmtree(out)
 
 
-def settled_fetched_bytes(cluster):
-    """Bytes read from under-stores so far: the figure that two heartbeats in a row agree on."""
-    seen = []
-
-    def agreed():
-        workers = cluster.json("workers")["workers"]
-        # When the figures were heard; figures of the same heartbeat must not agree with themselves.
-        heard = time.monotonic() - max(int(w["since_heartbeat_ms"]) for w in workers) / 1000
-        if not seen or heard > seen[-1][0] + HEARTBEAT / 2:
-            seen.append((heard, sum(int(w["fetched_bytes"]) for w in workers)))
-        return len(seen) >= 3 and seen[-1][1] == seen[-2][1]
-
-    wait_for("the figures of two heartbeats agree", agreed, 60)
-    return seen[-1][1]
-
-
 def test_warm_reads_come_from_memory():
     # More small files than the process may have descriptors: short blocks must not take one each.
     tree = TREES[0]
@@ -91,9 +73,9 @@ def test_warm_reads_come_from_memory():
         cluster.start()
         cluster.attach("/include", tree)
         cluster.cli("load", "/include", timeout=600)
-        before = settled_fetched_bytes(cluster)
+        before = cluster.settled_fetched_bytes()
         tree_check("--source", tree, "--master", cluster.master_address, "--namespace", "/include", "--threads", "16")
-        after = settled_fetched_bytes(cluster)
+        after = cluster.settled_fetched_bytes()
         check(after == before, f"a loaded tree is read without the under-store ({after - before} bytes fetched)")
 
 

@@ -131,7 +131,7 @@ def test_appends_of_two_mounts_are_whole():
                 for i in range(lines):
                     f.write(f"{number}:{i}:{'x' * 100}\n".encode())
         open(f"{mounts[0]}/log", "wb").close()
-        time.sleep(1.1)  # the name is known to the other mount when its TTL is over
+        wait_for("the other mount knows the name", lambda: os.path.exists(f"{mounts[1]}/log"))
         threads = [threading.Thread(target=append, args=(n,)) for n in range(writers)]
         [t.start() for t in threads]
         [t.join() for t in threads]

@@ -126,12 +126,12 @@ class Process:
 
 
 class Cluster:
-    def __init__(self, memory="256MiB", lost_after="2s", heartbeat="200ms", placement="local_first", metadata_ttl="1s"):
+    def __init__(self, memory="256MiB", lost_after="2s", heartbeat_seconds=0.2, placement="local_first", metadata_ttl="1s"):
         self.dir = tempfile.mkdtemp(prefix="hearth-test-")
         os.chmod(self.dir, 0o755)
         self.memory = memory
         self.lost_after = lost_after
-        self.heartbeat = heartbeat
+        self.heartbeat_seconds = heartbeat_seconds
         self.placement = placement
         self.master_socket = None  # "unix:/path", where the master listens as well
         self.metadata_ttl = metadata_ttl
@@ -191,7 +191,7 @@ class Cluster:
             f"{BIN}/hearth-master",
             "--set", f"master.data_dir={self.dir}/master",
             "--set", f"master.listen={self.master_listen()}",
-            "--set", f"master.heartbeat_interval={self.heartbeat}",
+            "--set", f"master.heartbeat_interval={int(self.heartbeat_seconds * 1000)}ms",
             "--set", f"master.lost_after={self.lost_after}"], self.master_host)
         wait_for(f"the master answers ({self.master.log_path})",
                  lambda: self.master_ready() or not self.master.alive())
@@ -245,6 +245,21 @@ class Cluster:
 
     def json(self, *args, **kwargs):
         return json.loads(self.cli(*args, "--json", **kwargs).stdout)
+
+    def settled_fetched_bytes(self):
+        """Bytes that the workers read from under-stores so far: the figure that two heartbeats in a row agree on."""
+        seen = []
+
+        def agreed():
+            workers = [w for w in self.json("workers")["workers"] if w["state"] == "live"]
+            # When the figures were heard; figures of the same heartbeat must not agree with themselves.
+            heard = time.monotonic() - max(int(w["since_heartbeat_ms"]) for w in workers) / 1000
+            if not seen or heard > seen[-1][0] + self.heartbeat_seconds / 2:
+                seen.append((heard, sum(int(w["fetched_bytes"]) for w in workers)))
+            return len(seen) >= 3 and seen[-1][1] == seen[-2][1]
+
+        wait_for("the figures of two heartbeats agree", agreed, 60)
+        return seen[-1][1]
 
     def attach(self, path, directory, *flags):
         self.cli("attach", path, directory, "--placement", self.placement, "--metadata-ttl", self.metadata_ttl, *flags)

@@ -23,6 +23,8 @@ class ClientImpl;
 class HEARTH_API WritableFile {
  public:
   WritableFile() = default;
+  // ok, or why every call on it fails: it was never opened, is closed, or this is a forked child.
+  Status usable() const;
   int fd() const;         // borrowed
   bool is_new() const;    // the open made it
   const std::string& version() const;  // when it was opened
