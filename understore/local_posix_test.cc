@@ -392,8 +392,8 @@ TEST_F(LocalPosixMount, AFullOrReadOnlyFileSystemSaysSo) {
   EXPECT_TRUE(open({.path = "other/f", .read_only = true, .create = true}, alice));
   const auto read_only = open_local_store("file://" + world.at("other"), world.pool(), real_clock());
   ASSERT_TRUE(read_only);
-  EXPECT_FALSE((*read_only)->capabilities().changes);
-  EXPECT_TRUE(world.store().capabilities().changes);
+  EXPECT_EQ((*read_only)->capabilities().writing, StoreCapabilities::Writing::refused);
+  EXPECT_EQ(world.store().capabilities().writing, StoreCapabilities::Writing::in_place);
 }
 
 }  // namespace

@@ -189,8 +189,10 @@ Result<std::shared_ptr<UnderStore>> open_local_store(std::string_view uri, Block
   TRY(root, ConfinedRoot::open(directory));
   struct statvfs file_system {};
   const bool read_only = ::statvfs(directory.c_str(), &file_system) == 0 && (file_system.f_flag & ST_RDONLY) != 0;
-  const StoreCapabilities capabilities{
-      .writable = !read_only, .directory_version_tracks_entries = true, .changes = !read_only};
+  using Writing = StoreCapabilities::Writing;
+  const StoreCapabilities capabilities{.writable = !read_only,
+                                       .directory_version_tracks_entries = true,
+                                       .writing = read_only ? Writing::refused : Writing::in_place};
   auto shared = std::make_shared<Shared>(std::move(root), pool, clock);
   std::shared_ptr<UnderStore> store =
       std::make_shared<LocalStore>(file_uri_of_directory(directory), std::move(shared), capabilities);

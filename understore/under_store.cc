@@ -13,6 +13,8 @@ Task<ChangeResult> UnderStore::change(Change, Caller, Deadline) { co_return no_c
 
 Task<StoreFile> UnderStore::open_for_writing(OpenForWriting, Caller, Deadline) { co_return no_changes(uri()); }
 
+Task<ObjectInfo> UnderStore::upload(std::string, StagedContent, Deadline) { co_return no_changes(uri()); }
+
 Task<std::string> UnderStore::xattr(std::string path, std::string name, Caller, Deadline) {
   co_return Error(Code::not_found, path + " has no attribute " + name).with_error_number(ENODATA);
 }

@@ -55,7 +55,10 @@ struct StoreCapabilities {
   bool has_directories = true;      // false: directories are implied by keys
   bool has_posix_attributes = true;
   bool directory_version_tracks_entries = false;  // an unchanged directory version proves an unchanged set of names
-  bool changes = false;          // change(), open_for_writing() and xattrs work, with POSIX's meaning
+  // How files are changed. in_place: change(), open_for_writing() and xattrs, with POSIX's meaning. staged: change(), as far
+  // as the store goes, and whole files by upload().
+  enum class Writing : std::uint8_t { refused, in_place, staged };
+  Writing writing = Writing::refused;
   bool listing_resumes = false;  // a Listing::next() that failed may be asked again, and goes on where it was
   std::uint64_t preferred_read_bytes = 0;  // one read of so many costs less than several smaller; 0: all the same
 };
@@ -82,6 +85,14 @@ struct StoreFile {
   UniqueFd fd;  // its reads and writes are the store's
   ObjectInfo info;
   bool created = false;
+};
+
+// The content of a file of this machine, which is to become an object.
+struct StagedContent {
+  int fd = -1;  // borrowed until the task ends; read with pread(2)
+  std::uint64_t length_bytes = 0;
+  enum class Replaces : std::uint8_t { anything, nothing };  // nothing: already_exists when something is there
+  Replaces replaces = Replaces::anything;
 };
 
 // A listing in progress. Entries come in the store's order, each once, without "." and "..".
@@ -124,11 +135,14 @@ class UnderStore {
   virtual Task<> rename(std::string from, std::string to, Deadline deadline) = 0;
   virtual Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) = 0;
 
-  // The writing side of POSIX, in the name of `caller` (capabilities().changes). An error carries the errno that the
+  // The writing side of POSIX, in the name of `caller`. An error carries the errno that the
   // system call had (Error::error_number). A change is visible to all when the task ended; it is on stable storage as a
   // local file system promises it: after SyncDirectory, or fsync of the file.
   virtual Task<ChangeResult> change(Change change, Caller caller, Deadline deadline);
   virtual Task<StoreFile> open_for_writing(OpenForWriting open, Caller caller, Deadline deadline);
+  // The object is exactly this content when the task ended well, and what it was before when it did not (`unavailable` and
+  // `deadline_exceeded`: either). Other readers see one or the other, never a part (capabilities().writing is staged).
+  virtual Task<ObjectInfo> upload(std::string path, StagedContent content, Deadline deadline);
   // An extended attribute; not_found with ENODATA when there is none of that name.
   virtual Task<std::string> xattr(std::string path, std::string name, Caller caller, Deadline deadline);
   virtual Task<std::vector<std::string>> xattr_names(std::string path, Caller caller, Deadline deadline);
