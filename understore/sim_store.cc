@@ -1,5 +1,6 @@
 #include "understore/sim_store.h"
 
+#include "common/file_io.h"
 #include "understore/sim_tree.h"
 #include "understore/store_path.h"
 
@@ -35,7 +36,7 @@ SimStore::SimStore(Clock& clock, std::string uri) : clock_(clock), uri_(std::mov
 SimStore::~SimStore() = default;
 
 StoreCapabilities SimStore::capabilities() const {
-  return StoreCapabilities{.writable = true, .directory_version_tracks_entries = true};
+  return StoreCapabilities{.writable = true, .directory_version_tracks_entries = true, .writing = StoreCapabilities::Writing::staged};
 }
 
 void SimStore::set_reachable(SimReachable reachable) {
@@ -168,21 +169,35 @@ Task<> SimStore::read(std::string path, std::string version, std::uint64_t offse
   co_return ok();
 }
 
-Task<ObjectInfo> SimStore::write(std::string path, std::string content, Deadline deadline) {
-  CO_CHECK_OK(co_await gate(SimOp::write, path, deadline));
+Result<ObjectInfo> SimStore::replace(const std::string& path, std::string content, StagedContent::Replaces replaces) {
   const std::lock_guard lock(mutex_);
-  CO_TRY(found, find(path));
-  if (found.parent == nullptr) co_return Error(Code::invalid_argument, "the root can not be replaced");
-  if (found.node != nullptr && found.node->type == FileType::directory) {
-    co_return Error(Code::is_directory, printable_path(path) + " is a directory");
-  }
+  TRY(found, find(path));
+  if (found.parent == nullptr) return Error(Code::invalid_argument, "the root can not be replaced");
+  if (found.node != nullptr && replaces == StagedContent::Replaces::nothing) return Error(Code::already_exists, printable_path(path) + " exists already");
+  if (found.node != nullptr && found.node->type == FileType::directory) return Error(Code::is_directory, printable_path(path) + " is a directory");
   const NodeHandle node = make_node(FileType::regular, found.node != nullptr ? found.node->mode : 0644);
   node->literal = true;
   node->length_bytes = content.size();
   node->text = std::move(content);
   found.parent->children[found.name] = node;
   changed(*found.parent);
-  co_return info_of(found.name, *node);
+  return info_of(found.name, *node);
+}
+
+Task<ObjectInfo> SimStore::write(std::string path, std::string content, Deadline deadline) {
+  CO_CHECK_OK(co_await gate(SimOp::write, path, deadline));
+  co_return replace(path, std::move(content), StagedContent::Replaces::anything);
+}
+
+Task<ObjectInfo> SimStore::upload(std::string path, StagedContent content, Deadline deadline) {
+  CO_CHECK_OK(co_await gate(SimOp::upload, path, deadline));
+  std::string bytes(content.length_bytes, '\0');
+  const std::span<std::byte> into = std::as_writable_bytes(std::span(bytes));
+  if (!bytes.empty()) {
+    CO_TRY(count, read_at(content.fd, into, 0, "the staged content of " + path));
+    if (count != bytes.size()) co_return Error(Code::stale, "the staged content of " + path + " was cut while it was uploaded");
+  }
+  co_return replace(path, std::move(bytes), content.replaces);
 }
 
 Task<> SimStore::remove(std::string path, Deadline deadline) {

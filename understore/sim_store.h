@@ -7,7 +7,7 @@
 
 #include "common/clock.h"
 #include "common/rng.h"
-#include "understore/under_store.h"
+#include "understore/plain_store.h"
 
 #include <array>
 #include <atomic>
@@ -20,8 +20,8 @@
 
 namespace hearth {
 
-enum class SimOp : std::uint8_t { stat, list, list_next, read, write, remove, rename, make_directory };
-inline constexpr std::size_t sim_op_count = 8;
+enum class SimOp : std::uint8_t { stat, list, list_next, read, write, remove, rename, make_directory, upload };
+inline constexpr std::size_t sim_op_count = 9;
 
 struct SimFault {
   enum class Kind : std::uint8_t {
@@ -47,7 +47,7 @@ struct SimFaultRates {
 
 enum class SimReachable : std::uint8_t { yes, no };
 
-class SimStore final : public UnderStore {
+class SimStore final : public PlainStore {
  public:
   explicit SimStore(Clock& clock, std::string uri = "sim://test");
   ~SimStore() override;
@@ -83,6 +83,11 @@ class SimStore final : public UnderStore {
   Task<> remove(std::string path, Deadline deadline) override;
   Task<> rename(std::string from, std::string to, Deadline deadline) override;
   Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) override;
+  // Reads the descriptor on the caller's thread.
+  Task<ObjectInfo> upload(std::string path, StagedContent content, Deadline deadline) override;
+
+ protected:
+  std::string_view kind() const override { return "a simulated store"; }
 
  private:
   struct Node;
@@ -99,6 +104,8 @@ class SimStore final : public UnderStore {
   Task<MaybeFault> gate(SimOp op, std::string path, Deadline deadline);
   MaybeFault next_fault(SimOp op);
   MaybeFault random_fault();
+
+  Result<ObjectInfo> replace(const std::string& path, std::string content, StagedContent::Replaces replaces);
 
   // All below: mutex_ held.
   Result<Found> find(std::string_view path) const;

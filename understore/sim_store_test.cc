@@ -4,6 +4,7 @@
 #include "understore/conformance.h"
 #include "understore/oracle.h"
 #include "understore/sim_world.h"
+#include "understore/staged_conformance.h"
 
 namespace hearth {
 namespace {
@@ -11,6 +12,7 @@ namespace {
 std::unique_ptr<StoreWorld> make_sim_world() { return std::make_unique<SimWorld>(); }
 
 INSTANTIATE_TEST_SUITE_P(Sim, StoreConformance, ::testing::Values(&make_sim_world));
+INSTANTIATE_TEST_SUITE_P(Sim, StagedConformance, ::testing::Values(&make_sim_world));
 
 class SimStoreTest : public ::testing::Test {
  protected:

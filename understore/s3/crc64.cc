@@ -10,11 +10,22 @@
 namespace hearth::s3 {
 namespace {
 
+constexpr std::uint64_t polynomial = 0x9A6C9329AC4BC9B5ULL;  // reflected: bit 63 is x^0
+
+// Modulo the polynomial.
+std::uint64_t product(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t sum = 0;
+  for (std::uint64_t mask = 1ULL << 63; mask != 0; mask >>= 1) {
+    if ((a & mask) != 0) sum ^= b;
+    b = (b >> 1) ^ ((b & 1) != 0 ? polynomial : 0);
+  }
+  return sum;
+}
+
 // Sixteen tables (slicing by 8 would need 16 KiB; by 16 pays off at page sizes): one byte of input each.
 struct Crc64Tables {
   std::uint64_t at[16][256];
   Crc64Tables() {
-    constexpr std::uint64_t polynomial = 0x9A6C9329AC4BC9B5ULL;
     for (unsigned i = 0; i < 256; ++i) {
       std::uint64_t crc = i;
       for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? polynomial : 0);
@@ -100,6 +111,17 @@ const std::uint8_t* data_of(Bytes bytes) { return reinterpret_cast<const std::ui
 std::uint64_t crc64nvme(Bytes bytes, std::uint64_t seed) {
   static const Extend extend = choose();
   return ~extend(~seed, data_of(bytes), bytes.size());
+}
+
+// The first, moved on by the bits of the second: times x^(8 length). What both invert cancels out (zlib, crc32_combine).
+std::uint64_t crc64nvme_of_both(std::uint64_t first, std::uint64_t second, std::uint64_t second_length_bytes) {
+  std::uint64_t factor = 1ULL << 63;  // x^0
+  std::uint64_t power = 1ULL << 55;   // x^8, then squared for each bit of the length
+  for (std::uint64_t left = second_length_bytes; left != 0; left >>= 1) {
+    if ((left & 1) != 0) factor = product(factor, power);
+    power = product(power, power);
+  }
+  return product(factor, first) ^ second;
 }
 
 std::uint64_t detail::crc64nvme_portable(Bytes bytes, std::uint64_t seed) {

@@ -33,6 +33,8 @@ inline Bytes as_bytes_of(std::string_view text) { return std::as_bytes(std::span
 // CRC-64/NVME (NVM Command Set 1.0c, 5.2.1.3.4: reflected 0x9A6C9329AC4BC9B5, initial and final all ones), as
 // x-amz-checksum-crc64nvme carries it.
 std::uint64_t crc64nvme(Bytes bytes, std::uint64_t seed = 0);
+// Of two runs of bytes in a row, from those of each: `second` is of `second_length_bytes` bytes.
+std::uint64_t crc64nvme_of_both(std::uint64_t first, std::uint64_t second, std::uint64_t second_length_bytes);
 namespace detail {
 std::uint64_t crc64nvme_portable(Bytes bytes, std::uint64_t seed = 0);  // where the processor has no carry-less multiplication
 }

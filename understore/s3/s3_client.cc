@@ -262,7 +262,9 @@ Task<S3Reply> S3Client::exchange(S3Request request, Deadline deadline) {
       again = state->region_repaired || (fresh && !same_keys(*fresh, state->credentials));
     }
     // A kept connection that the store had just closed: the transport repeats reads by itself, and these may be repeated too.
-    const bool repeatable = shared->method == "PUT" || shared->method == "DELETE";
+    // Not on the condition that nothing is there: what the first one made would refuse the second.
+    const bool conditional = std::any_of(shared->headers.begin(), shared->headers.end(), [](const HttpHeader& each) { return each.name == "if-none-match"; });
+    const bool repeatable = (shared->method == "PUT" && !conditional) || shared->method == "DELETE";
     if (!reply && reply.code() == Code::unavailable && repeatable && !resent) again = resent = true;
   }
   const Code code = reply ? (reply->head.status < 300 ? Code::ok : Code::io_error) : reply.code();

@@ -2,6 +2,7 @@
 // names one, on a real server (tests/services/s3/): HEARTH_TEST_S3_ENDPOINT, _BUCKET, _CREDENTIALS (a file).
 #include "understore/s3/s3_world.h"
 #include "understore/s3/tcp_relay.h"
+#include "understore/staged_conformance.h"
 
 #include <algorithm>
 #include <atomic>
@@ -122,4 +123,6 @@ std::vector<StoreWorldFactory> real_worlds() {
 namespace hearth {
 INSTANTIATE_TEST_SUITE_P(S3Double, StoreConformance, ::testing::Values(&s3::plain, &s3::odd, &s3::unsigned_bodies));
 INSTANTIATE_TEST_SUITE_P(S3Real, StoreConformance, ::testing::ValuesIn(s3::real_worlds()));
+INSTANTIATE_TEST_SUITE_P(S3Double, StagedConformance, ::testing::Values(&s3::plain, &s3::odd, &s3::unsigned_bodies));
+INSTANTIATE_TEST_SUITE_P(S3Real, StagedConformance, ::testing::ValuesIn(s3::real_worlds()));
 }  // namespace hearth

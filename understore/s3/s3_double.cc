@@ -320,9 +320,18 @@ TestReply S3Double::get_object(Call& call) {
   return reply;
 }
 
+std::optional<TestReply> S3Double::check_absent(const Call& call) const {
+  const std::string condition = call.header("if-none-match");
+  if (condition.empty()) return std::nullopt;
+  if (condition != "*") return refusal(501, "NotImplemented", "A header you provided implies functionality that is not implemented", call.request_id);
+  if (!objects_.contains(call.key)) return std::nullopt;
+  return refusal(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", call.request_id);
+}
+
 TestReply S3Double::put_object(Call& call) {
   if (auto wrong = check_checksum(call)) return *wrong;
   if (call.key.size() > 1024) return refusal(400, "KeyTooLongError", "Your key is too long", call.request_id);
+  if (auto refused = check_absent(call)) return *refused;
   const Object object = make_object(call.body, call.request.headers);
   objects_[call.key] = object;
   TestReply reply;

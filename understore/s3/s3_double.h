@@ -122,6 +122,7 @@ class S3Double {
   DoubleFault fault_for(const std::string& operation);
   Object make_object(std::string content, const std::vector<HttpHeader>& headers) const;
   std::optional<TestReply> check_checksum(const Call& call) const;
+  std::optional<TestReply> check_absent(const Call& call) const;  // If-None-Match: *
 
   TestReply get_object(Call& call);
   TestReply put_object(Call& call);

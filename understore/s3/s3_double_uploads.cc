@@ -57,7 +57,11 @@ TestReply S3Double::complete_upload(Call& call) {
     digests += part->second.etag;
   }
   if (numbers.empty()) return refusal(400, "MalformedXML", "no parts", call.request_id);
+  if (auto refused = check_absent(call)) return *refused;
   Object object = make_object(std::move(content), {});
+  if (const std::string whole = call.header("x-amz-checksum-crc64nvme"); !whole.empty() && whole != base64_of_number(crc64nvme(as_bytes_of(object.content)))) {
+    return refusal(400, "BadDigest", "the CRC-64 of the whole object is another", call.request_id);
+  }
   object.etag = hex(md5(digests)) + "-" + std::to_string(numbers.size());
   const std::string reply = "<CompleteMultipartUploadResult><ETag>&quot;" + object.etag + "&quot;</ETag></CompleteMultipartUploadResult>";
   objects_[call.key] = std::move(object);

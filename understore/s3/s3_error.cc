@@ -52,6 +52,8 @@ constexpr std::array meanings{
     Meaning{"ThrottlingException", Code::overloaded, wait_a_little},
     Meaning{"TooManyRequests", Code::overloaded, wait_a_little},
     Meaning{"Busy", Code::overloaded, wait_a_little},
+    // Nothing was written, and AWS says: send it again.
+    Meaning{"ConditionalRequestConflict", Code::overloaded, "another change of the same object got in the way"},
     Meaning{"InternalError", Code::unavailable, "the store had an internal error"},
     Meaning{"RequestTimeout", Code::unavailable, "the store did not get the request in time"},
     Meaning{"OperationAborted", Code::unavailable, "another operation on the same object is under way"},

@@ -10,12 +10,31 @@
 
 namespace hearth::s3 {
 
-// One multipart upload while it runs; its parts fill their own places.
+// One multipart upload while it runs; its parts fill their own places. Its name is among the leftovers when it goes
+// without having been completed or aborted, as when its task is cancelled.
 struct S3Objects::Upload {
+  explicit Upload(std::shared_ptr<Leftovers> leftovers) : leftovers(std::move(leftovers)) {}
+  ~Upload() {
+    if (id.empty()) return;
+    const std::lock_guard lock(leftovers->mutex);
+    leftovers->uploads.push_back({.key = std::move(key), .upload_id = std::move(id)});
+  }
+  Upload(const Upload&) = delete;
+  Upload& operator=(const Upload&) = delete;
+
+  const std::shared_ptr<Leftovers> leftovers;
   std::string key;
-  std::string id;
+  std::string id;  // "" = nothing is left of it
   Checksum checksum = Checksum::none;
+  ByteSource content;
+  std::uint64_t part_bytes = 0;
+  StagedContent::Replaces replaces = StagedContent::Replaces::anything;
   std::vector<UploadedPart> parts;
+  std::vector<std::uint64_t> crcs;  // of each part, for Checksum::crc64nvme
+
+  std::uint64_t length_of(std::size_t part) const {
+    return std::min<std::uint64_t>(part_bytes, content.length_bytes() - part * part_bytes);
+  }
 };
 
 namespace {
@@ -53,6 +72,10 @@ std::string_view checksum_word(Checksum checksum) {
   return "";
 }
 
+HttpHeader checksum_header(Checksum checksum, std::string value) {
+  return {.name = "x-amz-checksum-" + std::string(checksum_word(checksum)), .value = std::move(value)};
+}
+
 std::int64_t answered_at_ns(const HttpHead& head) {
   return parse_http_time_ns(head.header("last-modified").value_or(head.header("date").value_or(""))).value_or(0);
 }
@@ -70,37 +93,55 @@ Result<WrittenObject> written_by(const std::string& what, const HttpReply& reply
 
 std::vector<HttpHeader> checksum_headers(Checksum checksum, Bytes content) {
   if (checksum == Checksum::none) return {};
-  return {{.name = "x-amz-checksum-" + std::string(checksum_word(checksum)), .value = checksum_value(checksum, content)}};
+  return {checksum_header(checksum, checksum_value(checksum, content))};
 }
 
 Task<StoredObject> S3Objects::put(std::string key, Bytes content, std::string content_type, Deadline deadline) {
-  metrics().counter(described::written_bytes_total).add(content.size());
-  if (content.size() <= 2 * client_.options().part_bytes) {
-    co_return co_await put_whole(std::move(key), content, std::move(content_type), deadline);
-  }
-  co_return co_await put_parts(std::move(key), content, std::move(content_type), deadline);
+  NewObject object{.key = std::move(key), .content_type = std::move(content_type), .content = ByteSource::memory(content)};
+  co_return co_await put_new(std::move(object), deadline);
 }
 
-Task<StoredObject> S3Objects::put_whole(std::string key, Bytes content, std::string content_type, Deadline deadline) {
+Task<StoredObject> S3Objects::put_new(NewObject object, Deadline deadline) {
+  metrics().counter(described::written_bytes_total).add(object.content.length_bytes());
+  if (object.content.length_bytes() <= 2 * client_.options().part_bytes) co_return co_await put_whole(std::move(object), deadline);
+  co_return co_await put_parts(std::move(object), deadline);
+}
+
+// The request that makes an object visible.
+Task<HttpReply> S3Objects::send_new(S3Request request, StagedContent::Replaces replaces, Deadline deadline) {
+  const bool only_new = replaces == StagedContent::Replaces::nothing;
+  if (only_new) request.headers.push_back({.name = "if-none-match", .value = "*"});
+  const std::string key = request.key;
+  CO_TRY(reply, co_await client_.exchange(std::move(request), deadline));
+  if (reply.good()) co_return std::move(reply.http);
+  if (only_new && reply.http.head.status == 412) co_return Error(Code::already_exists, client_.describe(key) + " exists already: somebody else made it meanwhile");
+  co_return error_of(reply.refusal);
+}
+
+Task<StoredObject> S3Objects::put_whole(NewObject object, Deadline deadline) {
+  CO_TRY(content, co_await read_piece(object.content, 0, object.content.length_bytes()));
   S3Request request;
   request.operation = "PutObject";
   request.method = "PUT";
-  request.key = key;
-  request.body = content;
+  request.key = object.key;
+  request.body = content.bytes;
   request.body_kind = S3Request::BodyKind::object;
-  request.headers = checksum_headers(client_.options().checksum, content);
-  request.headers.push_back({.name = "content-type", .value = std::move(content_type)});
+  request.headers = checksum_headers(client_.options().checksum, content.bytes);
+  request.headers.push_back({.name = "content-type", .value = std::move(object.content_type)});
   client_.add_encryption(request.headers);
-  CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+  CO_TRY(reply, co_await send_new(std::move(request), object.replaces, deadline));
   StoredObject stored;
   stored.etag = unquote_etag(reply.head.header("etag").value_or(""));
-  stored.length_bytes = content.size();
+  stored.length_bytes = content.bytes.size();
   stored.mtime_ns = answered_at_ns(reply.head);
-  if (stored.etag.empty()) co_return Error(Code::corrupt, "PutObject " + client_.describe(key) + ": the store confirmed without an ETag");
+  if (stored.etag.empty()) co_return Error(Code::corrupt, "PutObject " + client_.describe(object.key) + ": the store confirmed without an ETag");
   co_return stored;
 }
 
-Task<std::string> S3Objects::begin_upload(std::string key, std::string content_type, Checksum checksum, Deadline deadline) {
+Task<std::shared_ptr<S3Objects::Upload>> S3Objects::begin_upload(std::string key, std::string content_type, Checksum checksum, Deadline deadline) {
+  auto upload = std::make_shared<Upload>(leftovers_);
+  upload->key = key;
+  upload->checksum = checksum;
   S3Request request;
   request.operation = "CreateMultipartUpload";
   request.method = "POST";
@@ -116,14 +157,23 @@ Task<std::string> S3Objects::begin_upload(std::string key, std::string content_t
   }
   client_.add_encryption(request.headers);
   CO_TRY(reply, co_await client_.send(std::move(request), deadline));
-  co_return parse_upload_id(reply.body);
+  CO_TRY(id, parse_upload_id(reply.body));
+  upload->id = std::move(id);
+  co_return std::move(upload);
 }
 
-Task<> S3Objects::upload_part(std::shared_ptr<Upload> upload, std::size_t index, Bytes content, Deadline deadline) {
+Task<> S3Objects::upload_part(std::shared_ptr<Upload> upload, std::size_t index, Deadline deadline) {
+  CO_TRY(piece, co_await read_piece(upload->content, index * upload->part_bytes, upload->length_of(index)));
+  const Bytes content = piece.bytes;
   UploadedPart& part = upload->parts[index];
   part.number = static_cast<int>(index + 1);
   part.checksum_element = checksum_element(upload->checksum);
-  part.checksum = checksum_value(upload->checksum, content);
+  if (upload->checksum == Checksum::crc64nvme) {
+    upload->crcs[index] = crc64nvme(content);
+    part.checksum = base64_of_number(upload->crcs[index]);
+  } else {
+    part.checksum = checksum_value(upload->checksum, content);
+  }
   S3Request request;
   request.operation = "UploadPart";
   request.method = "PUT";
@@ -131,7 +181,7 @@ Task<> S3Objects::upload_part(std::shared_ptr<Upload> upload, std::size_t index,
   request.query = {{"partNumber", std::to_string(part.number)}, {"uploadId", upload->id}};
   request.body = content;
   request.body_kind = S3Request::BodyKind::object;
-  request.headers = checksum_headers(upload->checksum, content);
+  if (!part.checksum.empty()) request.headers.push_back(checksum_header(upload->checksum, part.checksum));
   client_.add_customer_key(request.headers, S3Client::KeyUse::object);
   CO_TRY(reply, co_await client_.send(std::move(request), deadline));
   part.etag = unquote_etag(reply.head.header("etag").value_or(""));
@@ -139,7 +189,7 @@ Task<> S3Objects::upload_part(std::shared_ptr<Upload> upload, std::size_t index,
   co_return ok();
 }
 
-Task<StoredObject> S3Objects::complete(std::shared_ptr<Upload> upload, Bytes content, Deadline deadline) {
+Task<StoredObject> S3Objects::complete(std::shared_ptr<Upload> upload, Deadline deadline) {
   const std::string body = complete_upload_body(upload->parts);
   S3Request request;
   request.operation = "CompleteMultipartUpload";
@@ -149,41 +199,48 @@ Task<StoredObject> S3Objects::complete(std::shared_ptr<Upload> upload, Bytes con
   request.body = as_bytes_of(body);
   request.body_kind = S3Request::BodyKind::document;
   if (upload->checksum == Checksum::crc64nvme) {
-    request.headers = checksum_headers(upload->checksum, content);
+    std::uint64_t whole = 0;
+    for (std::size_t i = 0; i < upload->crcs.size(); ++i) whole = i == 0 ? upload->crcs[i] : crc64nvme_of_both(whole, upload->crcs[i], upload->length_of(i));
+    request.headers.push_back(checksum_header(upload->checksum, base64_of_number(whole)));
     request.headers.push_back({.name = "x-amz-checksum-type", .value = "FULL_OBJECT"});
   }
   client_.add_customer_key(request.headers, S3Client::KeyUse::object);
-  CO_TRY(reply, co_await client_.send(std::move(request), deadline));
+  CO_TRY(reply, co_await send_new(std::move(request), upload->replaces, deadline));
   CO_TRY(written, written_by("CompleteMultipartUpload " + client_.describe(upload->key), reply));
   StoredObject stored;
   stored.etag = std::move(written.etag);
-  stored.length_bytes = content.size();
+  stored.length_bytes = upload->content.length_bytes();
   stored.mtime_ns = answered_at_ns(reply.head);
+  upload->id.clear();
   co_return stored;
 }
 
-Task<StoredObject> S3Objects::put_parts(std::string key, Bytes content, std::string content_type, Deadline deadline) {
+Task<StoredObject> S3Objects::put_parts(NewObject object, Deadline deadline) {
   const Checksum checksum = client_.options().checksum;
-  CO_TRY(id, co_await begin_upload(key, std::move(content_type), checksum, deadline));
-  const std::uint64_t part_bytes = std::max<std::uint64_t>(client_.options().part_bytes, (content.size() + max_parts - 1) / max_parts);
-  auto upload = std::make_shared<Upload>();
-  upload->key = key;
-  upload->id = std::move(id);
-  upload->checksum = checksum;
-  upload->parts.resize((content.size() + part_bytes - 1) / part_bytes);
+  CO_TRY(upload, co_await begin_upload(object.key, std::move(object.content_type), checksum, deadline));
+  const std::uint64_t length_bytes = object.content.length_bytes();
+  upload->part_bytes = std::max<std::uint64_t>(client_.options().part_bytes, (length_bytes + max_parts - 1) / max_parts);
+  upload->content = std::move(object.content);
+  upload->replaces = object.replaces;
+  upload->parts.resize((length_bytes + upload->part_bytes - 1) / upload->part_bytes);
+  if (checksum == Checksum::crc64nvme) upload->crcs.resize(upload->parts.size());
   std::vector<Task<>> tasks;
-  for (std::size_t i = 0; i < upload->parts.size(); ++i) {
-    const std::uint64_t at = i * part_bytes;
-    tasks.push_back(upload_part(upload, i, content.subspan(at, std::min<std::uint64_t>(part_bytes, content.size() - at)), deadline));
-  }
+  for (std::size_t i = 0; i < upload->parts.size(); ++i) tasks.push_back(upload_part(upload, i, deadline));
   const auto sent = co_await run_parallel(std::move(tasks), client_.options().parallel);
   Result<StoredObject> stored = Error(Code::internal, "not completed");
-  if (sent) stored = co_await complete(upload, content, deadline);
+  if (sent) stored = co_await complete(upload, deadline);
   if (sent && stored) co_return stored;
-  const auto aborted = co_await abort(upload->key, upload->id, Deadline::after(client_.clock(), time_to_abort));
-  static_cast<void>(aborted);  // remembered and logged there
+  CO_CHECK_OK(co_await give_up(upload));
   if (!sent) co_return sent.error();
   co_return stored;
+}
+
+// A failure is remembered and logged by abort().
+Task<> S3Objects::give_up(std::shared_ptr<Upload> upload) {
+  const auto aborted = co_await abort(upload->key, upload->id, Deadline::after(client_.clock(), time_to_abort));
+  static_cast<void>(aborted);
+  upload->id.clear();
+  co_return ok();
 }
 
 Task<> S3Objects::abort(std::string key, std::string upload_id, Deadline deadline) {
@@ -199,16 +256,16 @@ Task<> S3Objects::abort(std::string key, std::string upload_id, Deadline deadlin
     co_return ok();
   }
   log_warn("s3_upload_not_aborted", {{"object", client_.describe(key)}, {"error", reply.error().to_string()}});
-  const std::lock_guard lock(mutex_);
-  leftovers_.push_back({.key = std::move(key), .upload_id = std::move(upload_id)});
+  const std::lock_guard lock(leftovers_->mutex);
+  leftovers_->uploads.push_back({.key = std::move(key), .upload_id = std::move(upload_id)});
   co_return reply.error();
 }
 
 Task<> S3Objects::abort_leftovers(Deadline deadline) {
   std::vector<OpenUpload> mine;
   {
-    const std::lock_guard lock(mutex_);
-    mine.swap(leftovers_);
+    const std::lock_guard lock(leftovers_->mutex);
+    mine.swap(leftovers_->uploads);
   }
   for (const OpenUpload& upload : mine) {
     const auto aborted = co_await abort(upload.key, upload.upload_id, deadline);
@@ -285,11 +342,8 @@ Task<> S3Objects::copy_part(std::shared_ptr<Upload> upload, std::size_t index, s
 }
 
 Task<> S3Objects::copy_parts(std::string from, std::string to, StoredObject source, Deadline deadline) {
-  CO_TRY(id, co_await begin_upload(to, "", Checksum::none, deadline));
+  CO_TRY(upload, co_await begin_upload(to, "", Checksum::none, deadline));
   const std::uint64_t part_bytes = std::max(part_of_copy_, (source.length_bytes + max_parts - 1) / max_parts);
-  auto upload = std::make_shared<Upload>();
-  upload->key = to;
-  upload->id = std::move(id);
   upload->parts.resize((source.length_bytes + part_bytes - 1) / part_bytes);
   std::vector<Task<>> tasks;
   for (std::size_t i = 0; i < upload->parts.size(); ++i) {
@@ -300,12 +354,11 @@ Task<> S3Objects::copy_parts(std::string from, std::string to, StoredObject sour
   }
   auto copied = co_await run_parallel(std::move(tasks), client_.options().parallel);
   if (copied) {
-    const auto completed = co_await complete(upload, Bytes(), deadline);
+    const auto completed = co_await complete(upload, deadline);
     if (completed) co_return ok();
     copied = completed.error();
   }
-  const auto aborted = co_await abort(upload->key, upload->id, Deadline::after(client_.clock(), time_to_abort));
-  static_cast<void>(aborted);  // remembered and logged there
+  CO_CHECK_OK(co_await give_up(std::move(upload)));
   co_return copied;
 }
 

@@ -95,7 +95,7 @@ struct FrontProgress {
 }  // namespace
 
 S3Store::S3Store(S3Options options, const StoreContext& context, Secret customer_key, S3Seams seams)
-    : client_(options, *context.http, provider_for(options, context, seams.environment), context.clock, region_from(seams.environment),
+    : pool_(context.pool), client_(options, *context.http, provider_for(options, context, seams.environment), context.clock, region_from(seams.environment),
               std::move(customer_key)),
       objects_(client_, seams.single_copy_limit, seams.part_of_copy) {}
 
@@ -103,6 +103,7 @@ StoreCapabilities S3Store::capabilities() const {
   StoreCapabilities can;
   can.writable = true;
   can.has_directories = false;
+  can.writing = StoreCapabilities::Writing::staged;
   can.has_posix_attributes = false;
   can.directory_version_tracks_entries = false;
   can.listing_resumes = true;

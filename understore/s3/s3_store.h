@@ -7,6 +7,7 @@
 #pragma once
 
 #include "understore/access_probe.h"
+#include "understore/plain_store.h"
 #include "understore/s3/s3_client.h"
 #include "understore/s3/s3_objects.h"
 #include "understore/s3/s3_version.h"
@@ -27,7 +28,7 @@ struct S3Seams {
   std::optional<std::uint64_t> part_bytes;  // smaller than the option takes
 };
 
-class S3Store final : public UnderStore, public AccessProbe, public StoreUpkeep, public std::enable_shared_from_this<S3Store> {
+class S3Store final : public PlainStore, public AccessProbe, public StoreUpkeep, public std::enable_shared_from_this<S3Store> {
  public:
   S3Store(S3Options options, const StoreContext& context, Secret customer_key, S3Seams seams);
 
@@ -43,6 +44,7 @@ class S3Store final : public UnderStore, public AccessProbe, public StoreUpkeep,
   Task<> remove(std::string path, Deadline deadline) override;
   Task<> rename(std::string from, std::string to, Deadline deadline) override;
   Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) override;
+  Task<ObjectInfo> upload(std::string path, StagedContent content, Deadline deadline) override;
 
   std::string endpoint() const override { return client_.endpoint(); }
   std::vector<std::string> dialled() const override { return {client_.options().proxy.empty() ? endpoint() : client_.options().proxy}; }
@@ -54,6 +56,12 @@ class S3Store final : public UnderStore, public AccessProbe, public StoreUpkeep,
   // As the option sweep_uploads_after says; this process's own leftovers always.
   Task<std::uint64_t> sweep(Deadline deadline) override;
   S3Client& client() { return client_; }
+
+ protected:
+  std::string_view kind() const override { return "a bucket"; }
+  // Makes a marker where there is none.
+  Task<> keep_directory(std::string directory, Deadline deadline) override;
+  Task<ObjectInfo> directory_after(std::string path, Deadline deadline) override;
 
  private:
   std::string key_of(std::string_view path) const { return client_.options().prefix + std::string(path); }
@@ -71,10 +79,14 @@ class S3Store final : public UnderStore, public AccessProbe, public StoreUpkeep,
   Task<> why_missing(std::string path, Deadline deadline);
   Task<> check_unchanged(std::string path, ObjectVersion version, Deadline deadline);
   Task<> check_parent(std::string path, Deadline deadline);
+  Task<> check_replaced(std::string path, StagedContent::Replaces replaces, Deadline deadline);
+  Task<ObjectInfo> put_file(std::string path, ByteSource content, StagedContent::Replaces replaces, Deadline deadline);
+  Task<> put_marker(std::string directory, Deadline deadline);
   Task<> move_object(std::string from, std::string to, StoredObject source, Deadline deadline);
   Task<> copy_listed(ListedObject object, std::string target, Deadline deadline);
   Task<> move_tree(std::string from, std::string to, Deadline deadline);
 
+  BlockingPool& pool_;
   S3Client client_;
   S3Objects objects_;
 };
