@@ -1,5 +1,6 @@
 #include "understore/guard/guarded_store.h"
 
+#include "common/change_wire.h"
 #include "understore/guard/guard_core.h"
 #include "understore/guard/hedged_read.h"
 #include "understore/store_upkeep.h"
@@ -18,6 +19,11 @@ const Status& status_of(const Status& answer) { return answer; }
 template <class T>
 Status status_of(const Result<T>& answer) {
   return answer ? ok() : Status(answer.error());
+}
+
+// Twice is as good as once.
+bool is_idempotent(const Change& change) {
+  return std::holds_alternative<SetAttributes>(change) || std::holds_alternative<SyncDirectory>(change) || std::holds_alternative<LookAgain>(change);
 }
 
 class Guarded final : public GuardedStore, public StoreUpkeep, public std::enable_shared_from_this<Guarded> {
@@ -80,6 +86,29 @@ class Guarded final : public GuardedStore, public StoreUpkeep, public std::enabl
   Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) override {
     Call<ObjectInfo> call = [this, path, mode](Deadline until) { return store_->make_directory(path, mode, until); };
     return ask<ObjectInfo>(StoreOp::make_directory, Repeatable::when_refused, std::move(path), std::move(call), deadline);
+  }
+  Task<ChangeResult> change(Change change, Caller caller, Deadline deadline) override {
+    const Repeatable repeatable = is_idempotent(change) ? Repeatable::always : Repeatable::when_refused;
+    std::string path = path_of(change);
+    Call<ChangeResult> call = [this, change = std::move(change), caller = std::move(caller), deadline](Deadline) {
+      return store_->change(change, caller, deadline);
+    };
+    return ask<ChangeResult>(StoreOp::change, repeatable, std::move(path), std::move(call), deadline);
+  }
+  Task<ObjectInfo> upload(std::string path, StagedContent content, Deadline deadline) override {
+    const bool replaces = content.replaces == StagedContent::Replaces::anything;
+    Call<ObjectInfo> call = [this, path, content, deadline](Deadline) { return store_->upload(path, content, deadline); };
+    return ask<ObjectInfo>(StoreOp::upload, replaces ? Repeatable::always : Repeatable::when_refused, std::move(path), std::move(call), deadline);
+  }
+  // Of this host's kernel, or answered without asking a store: nothing to guard, nothing to learn.
+  Task<StoreFile> open_for_writing(OpenForWriting open, Caller caller, Deadline deadline) override {
+    return store_->open_for_writing(std::move(open), std::move(caller), deadline);
+  }
+  Task<std::string> xattr(std::string path, std::string name, Caller caller, Deadline deadline) override {
+    return store_->xattr(std::move(path), std::move(name), std::move(caller), deadline);
+  }
+  Task<std::vector<std::string>> xattr_names(std::string path, Caller caller, Deadline deadline) override {
+    return store_->xattr_names(std::move(path), std::move(caller), deadline);
   }
   Task<std::uint64_t> sweep(Deadline deadline) override {
     Call<std::uint64_t> call = [this](Deadline until) { return sweep_once(dynamic_cast<StoreUpkeep*>(store_.get()), until); };

@@ -11,7 +11,9 @@
 // Hedged reads: the second request reads into a buffer of its own. Whoever is first, the other is cancelled and waited
 // for before the call ends, so nothing writes to `into` afterwards; a store that does not end a cancelled call promptly
 // gains nothing from hedging. Bytes that `progress` was told of are never written again: a retry goes on behind them.
-// Writes are repeated only when the store refused them.
+// Writes and changes are repeated only when the store refused them; an upload that may replace what is there, and a change
+// that says the same twice (attributes, looking again), after any failure that may pass. Uploads and changes have the time
+// of their caller for one attempt: of a large file each request is watched by the store, not the whole.
 #pragma once
 
 #include "understore/guard/guard_options.h"

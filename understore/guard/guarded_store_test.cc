@@ -5,6 +5,7 @@
 #include "understore/local_world.h"
 #include "understore/oracle.h"
 #include "understore/sim_world.h"
+#include "understore/staged_conformance.h"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -57,6 +58,7 @@ std::unique_ptr<StoreWorld> make_guarded_local() { return std::make_unique<Guard
 std::unique_ptr<StoreWorld> make_guarded_sim() { return std::make_unique<GuardedWorld<SimWorld>>(); }
 INSTANTIATE_TEST_SUITE_P(GuardedLocal, StoreConformance, ::testing::Values(&make_guarded_local));
 INSTANTIATE_TEST_SUITE_P(GuardedSim, StoreConformance, ::testing::Values(&make_guarded_sim));
+INSTANTIATE_TEST_SUITE_P(GuardedSim, StagedConformance, ::testing::Values(&make_guarded_sim));
 
 constexpr std::size_t file_bytes = 64U << 10;
 
