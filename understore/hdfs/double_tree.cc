@@ -143,6 +143,11 @@ DoubleOutcome<bool> DoubleTree::rename_over(const std::string& from, const std::
   return {.value = true, .exception = {}};
 }
 
+DoubleOutcome<bool> DoubleTree::rename_new(const std::string& from, const std::string& to) {
+  if (place_of(to).node) return {.value = {}, .exception = exists("rename destination " + to + " already exists")};
+  return rename_over(from, to);
+}
+
 DoubleOutcome<bool> DoubleTree::rename_plain(const std::string& from, const std::string& to) {
   const Place target = place_of(to);
   // Story: as the real one does, which put a file into the directory that a writer meant to be a file.

@@ -52,6 +52,7 @@ class DoubleTree {
   DoubleOutcome<bool> append(const std::string& path, const std::string& more);
   DoubleOutcome<bool> make_directories(const std::string& path, std::uint32_t mode);
   DoubleOutcome<bool> rename_over(const std::string& from, const std::string& to);   // Rename.OVERWRITE
+  DoubleOutcome<bool> rename_new(const std::string& from, const std::string& to);    // Rename.NONE
   DoubleOutcome<bool> rename_plain(const std::string& from, const std::string& to);  // the old form: into a directory, else false and no reason
   DoubleOutcome<bool> remove(const std::string& path, Depth depth);
 

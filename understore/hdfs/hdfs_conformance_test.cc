@@ -8,6 +8,7 @@
 #include "understore/hdfs/url_text.h"
 #include "understore/hdfs/webhdfs_client.h"
 #include "understore/hdfs/webhdfs_double.h"
+#include "understore/staged_conformance.h"
 
 #include <algorithm>
 #include <atomic>
@@ -167,5 +168,8 @@ namespace hearth {
 INSTANTIATE_TEST_SUITE_P(WebHdfsDouble, StoreConformance, ::testing::Values(&hdfs::make_webhdfs_world));
 INSTANTIATE_TEST_SUITE_P(HttpFsDouble, StoreConformance, ::testing::Values(&hdfs::make_httpfs_world));
 INSTANTIATE_TEST_SUITE_P(RealHdfs, StoreConformance, ::testing::ValuesIn(hdfs::real_worlds()));
+INSTANTIATE_TEST_SUITE_P(WebHdfsDouble, StagedConformance, ::testing::Values(&hdfs::make_webhdfs_world));
+INSTANTIATE_TEST_SUITE_P(HttpFsDouble, StagedConformance, ::testing::Values(&hdfs::make_httpfs_world));
+INSTANTIATE_TEST_SUITE_P(RealHdfs, StagedConformance, ::testing::ValuesIn(hdfs::real_worlds()));
 
 }  // namespace hearth

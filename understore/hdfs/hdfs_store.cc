@@ -2,15 +2,19 @@
 
 #include "common/rng.h"
 #include "understore/access_probe.h"
+#include "understore/byte_source.h"
 #include "understore/hdfs/hdfs_options.h"
 #include "understore/hdfs/url_text.h"
 #include "understore/hdfs/webhdfs_client.h"
+#include "understore/plain_store.h"
 #include "understore/store_path.h"
 
 #include <pwd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <limits>
 
@@ -26,6 +30,8 @@ using hdfs::WebHdfsClient;
 // Three requests per read at most (namenode, datanode, namenode): larger ones are cheaper per byte.
 constexpr std::uint64_t preferred_read_bytes = 8ULL << 20;
 constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr std::uint32_t kept_mode_bits = 01777;  // HDFS has a sticky bit, but sets no ids
+constexpr Duration time_to_clean_up = std::chrono::seconds(10);
 
 // What a namenode says is not trusted to fit.
 std::int64_t nanoseconds_of(std::int64_t ms) {
@@ -35,8 +41,9 @@ std::int64_t nanoseconds_of(std::int64_t ms) {
 
 // What the store and its listings share; listings may outlive the store.
 struct Shared {
-  Shared(HdfsOptions options, HttpClient& http, BlockingPool& pool)
-      : uid(options.uid.value_or(::geteuid())), gid(options.gid.value_or(::getegid())), client(std::move(options), http, pool) {}
+  Shared(HdfsOptions options, HttpClient& http, const StoreContext& context)
+      : uid(options.uid.value_or(::geteuid())), gid(options.gid.value_or(::getegid())), pool(context.pool), clock(context.clock),
+        client(std::move(options), http, context.pool) {}
 
   std::string absolute(const std::string& path) const {
     const std::string& root = client.options().root;
@@ -46,6 +53,8 @@ struct Shared {
 
   const std::uint32_t uid;
   const std::uint32_t gid;
+  BlockingPool& pool;
+  Clock& clock;
   WebHdfsClient client;
 };
 using SharedHandle = std::shared_ptr<Shared>;
@@ -119,13 +128,13 @@ class HdfsListing final : public Listing {
   std::string last_;
 };
 
-class HdfsStore final : public UnderStore, public AccessProbe {
+class HdfsStore final : public PlainStore, public AccessProbe {
  public:
   explicit HdfsStore(SharedHandle shared) : uri_(shared->client.options().uri), shared_(std::move(shared)) {}
 
   std::string_view uri() const override { return uri_; }
   StoreCapabilities capabilities() const override {
-    return {.writable = true, .listing_resumes = true, .preferred_read_bytes = preferred_read_bytes};
+    return {.writable = true, .writing = StoreCapabilities::Writing::staged, .listing_resumes = true, .preferred_read_bytes = preferred_read_bytes};
   }
   Task<ObjectInfo> stat(std::string path, Deadline deadline) override;
   Task<std::unique_ptr<Listing>> list(std::string path, Deadline deadline) override;
@@ -135,6 +144,7 @@ class HdfsStore final : public UnderStore, public AccessProbe {
   Task<> remove(std::string path, Deadline deadline) override;
   Task<> rename(std::string from, std::string to, Deadline deadline) override;
   Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) override;
+  Task<ObjectInfo> upload(std::string path, StagedContent content, Deadline deadline) override;
 
   std::string endpoint() const override { return client().options().scheme + "://" + client().options().namenodes.front(); }
   std::vector<std::string> dialled() const override { return client().dialled(); }
@@ -142,7 +152,13 @@ class HdfsStore final : public UnderStore, public AccessProbe {
   Task<> greet(Deadline deadline) override { return client().greet(deadline); }
   Task<std::string> find_credentials(Deadline) override { return client().find_login(); }
 
+ protected:
+  std::string_view kind() const override { return "HDFS"; }
+  Task<ObjectInfo> keep_attributes(SetAttributes set, ObjectInfo now, Deadline deadline) override;
+
  private:
+  using Replaces = StagedContent::Replaces;
+
   WebHdfsClient& client() const { return shared_->client; }
   // HDFS says "File does not exist" also of what lies beneath a file.
   Task<FileStatus> look(std::string path, Deadline deadline) const;
@@ -153,6 +169,10 @@ class HdfsStore final : public UnderStore, public AccessProbe {
   // Where the store only renames without overwriting: not atomic.
   Task<> remove_then_rename(std::string from, std::string to, Deadline deadline) const;
   Task<> move(std::string from, std::string to, Deadline deadline) const;
+  Task<> move_to_new(std::string from, std::string to, Deadline deadline) const;
+  Task<ObjectInfo> put(std::string path, ByteSource content, Replaces replaces, Deadline deadline) const;
+  // Makes a file of this content and mode.
+  Task<FileStatus> fill(std::string path, ByteSource content, std::optional<std::uint32_t> mode, Deadline deadline) const;
 
   const std::string uri_;
   const SharedHandle shared_;
@@ -229,32 +249,103 @@ Task<> HdfsStore::read(std::string path, std::string version, std::uint64_t offs
   co_return ok();
 }
 
-Task<ObjectInfo> HdfsStore::write(std::string path, std::string content, Deadline deadline) {
+Task<FileStatus> HdfsStore::fill(std::string path, ByteSource content, std::optional<std::uint32_t> mode, Deadline deadline) const {
+  const std::string target = shared_->absolute(path);
+  std::uint64_t at = 0;
+  do {
+    const std::uint64_t length_bytes = std::min(hdfs_upload_piece_bytes, content.length_bytes() - at);
+    CO_TRY(piece, co_await read_piece(content, at, length_bytes));
+    Status sent;
+    if (at == 0) {
+      sent = co_await client().create(target, hdfs::Overwrite::yes, piece.bytes, deadline);
+    } else {
+      sent = co_await client().append(target, piece.bytes, deadline);
+    }
+    if (!sent && sent.code() == Code::not_found) CO_CHECK_OK(co_await explain_missing(path, sent.error(), deadline));
+    if (!sent) co_return sent.error();
+    at += length_bytes;
+  } while (at < content.length_bytes());
+  CO_TRY(status, co_await client().status(target, deadline));
+  if (status.length_bytes != content.length_bytes()) {
+    co_return Error(Code::corrupt, printable_path(path) + " has " + std::to_string(status.length_bytes) + " bytes where " +
+                                       std::to_string(content.length_bytes()) + " were sent");
+  }
+  if (mode && *mode != status.mode) {
+    CO_CHECK_OK(co_await client().set_permission(target, *mode, deadline));
+    status.mode = *mode;
+  }
+  co_return std::move(status);
+}
+
+Task<ObjectInfo> HdfsStore::put(std::string path, ByteSource content, Replaces replaces, Deadline deadline) const {
   CO_CHECK_OK(check_name(path));
   if (path.empty()) co_return Error(Code::is_directory, "the root of an attachment is a directory");
   const SplitPath split = split_store_path(path);
   // HttpFS makes missing parents whatever it is told.
   CO_TRY(above, co_await look(split.parent, deadline));
   if (above.type != FileType::directory) co_return Error(Code::not_directory, printable_path(split.parent) + " is not a directory");
+  const auto replaced = co_await client().status(shared_->absolute(path), deadline);
+  if (!replaced && replaced.code() != Code::not_found) co_return replaced.error();
+  if (replaced && replaces == Replaces::nothing) co_return Error(Code::already_exists, printable_path(path) + " exists already");
+  if (replaced && replaced->type == FileType::directory) co_return Error(Code::is_directory, printable_path(path) + " is a directory");
+  std::optional<std::uint32_t> mode;
+  if (replaced && replaced->type == FileType::regular) mode = replaced->mode;
   std::array<char, 24> random{};
   char* const end = std::to_chars(random.data(), random.data() + random.size(), system_rng().next(), 16).ptr;
   const std::string name = ".hearth-" + std::string(random.data(), end) + ".tmp";
   const std::string temporary = split.parent.empty() ? name : split.parent + "/" + name;
-  const auto bytes = std::as_bytes(std::span(content));
-  auto made = co_await client().create(shared_->absolute(temporary), hdfs::Overwrite::yes, bytes, deadline);
-  if (!made && made.code() == Code::not_found) CO_CHECK_OK(co_await explain_missing(path, made.error(), deadline));
   // A rename keeps id, mtime and length: what is seen here is the version of the path afterwards.
-  Result<FileStatus> status = made ? Result<FileStatus>() : Result<FileStatus>(made.error());
-  if (made) status = co_await client().status(shared_->absolute(temporary), deadline);
+  const auto status = co_await fill(temporary, std::move(content), mode, deadline);
   Status moved = status ? ok() : Status(status.error());
-  if (status) moved = co_await move(temporary, path, deadline);
+  if (status && replaces == Replaces::anything) moved = co_await move(temporary, path, deadline);
+  if (status && replaces == Replaces::nothing) moved = co_await move_to_new(temporary, path, deadline);
   if (!moved) {
     // Best effort: where this fails too, a file named .hearth-*.tmp is left behind.
-    const auto removed = co_await client().remove(shared_->absolute(temporary), hdfs::Recursive::no, deadline);
+    const Deadline soon = Deadline::after(shared_->clock, time_to_clean_up);
+    const auto removed = co_await client().remove(shared_->absolute(temporary), hdfs::Recursive::no, soon);
     static_cast<void>(removed);
     co_return moved.error();
   }
   co_return shared_->info_of(*status, split.name);
+}
+
+Task<ObjectInfo> HdfsStore::write(std::string path, std::string content, Deadline deadline) {
+  const ByteSource source = ByteSource::memory(std::as_bytes(std::span(content)));
+  co_return co_await put(std::move(path), source, Replaces::anything, deadline);
+}
+
+Task<ObjectInfo> HdfsStore::upload(std::string path, StagedContent content, Deadline deadline) {
+  const ByteSource source = ByteSource::file(content.fd, content.length_bytes, shared_->pool, printable_path(path));
+  co_return co_await put(std::move(path), source, content.replaces, deadline);
+}
+
+// The old form of RENAME would put the file into a directory that stands there.
+Task<> HdfsStore::move_to_new(std::string from, std::string to, Deadline deadline) const {
+  const Error there(Code::already_exists, printable_path(to) + " exists already: somebody else made it meanwhile");
+  const auto target = co_await client().status(shared_->absolute(to), deadline);
+  if (target) co_return there;
+  if (target.code() != Code::not_found) co_return target.error();
+  CO_TRY(renamed, co_await client().rename(shared_->absolute(from), shared_->absolute(to), hdfs::Overwrite::no, deadline));
+  if (!renamed) co_return there;
+  co_return ok();
+}
+
+// Owners are names in HDFS, and a number of Hearth's options here: they are changed there.
+Task<ObjectInfo> HdfsStore::keep_attributes(SetAttributes set, ObjectInfo now, Deadline deadline) {
+  const bool other_owner = (set.uid && *set.uid != now.uid) || (set.gid && *set.gid != now.gid);
+  if (other_owner) {
+    co_return Error(Code::permission_denied, printable_path(set.path) + ": owners are names in HDFS; change them there (hdfs dfs -chown)")
+        .with_error_number(EPERM);
+  }
+  const std::string target = shared_->absolute(set.path);
+  const bool other_mode = set.mode && (*set.mode & kept_mode_bits) != now.mode;
+  if (other_mode) CO_CHECK_OK(co_await client().set_permission(target, *set.mode & kept_mode_bits, deadline));
+  if (set.mtime) {
+    const std::int64_t ns = set.mtime->now ? shared_->clock.wall_now().time_since_epoch().count() : set.mtime->ns;
+    CO_CHECK_OK(co_await client().set_times(target, ns / ns_per_ms, deadline));
+  }
+  if (!other_mode && !set.mtime) co_return std::move(now);
+  co_return co_await stat(std::move(set.path), deadline);
 }
 
 Task<> HdfsStore::explain_rename(std::string from, std::string to, Error failure, Deadline deadline) const {
@@ -274,7 +365,7 @@ Task<> HdfsStore::remove_then_rename(std::string from, std::string to, Deadline 
   const auto target = co_await client().status(shared_->absolute(to), deadline);
   if (!target || target->type == FileType::directory) co_return co_await explain_rename(from, to, refused, deadline);
   CO_CHECK_OK(co_await client().remove(shared_->absolute(to), hdfs::Recursive::no, deadline));
-  CO_TRY(done, co_await client().rename(shared_->absolute(from), shared_->absolute(to), deadline));
+  CO_TRY(done, co_await client().rename(shared_->absolute(from), shared_->absolute(to), hdfs::Overwrite::yes, deadline));
   if (!done) co_return co_await explain_rename(from, to, refused, deadline);
   co_return ok();
 }
@@ -288,7 +379,7 @@ Task<> HdfsStore::move(std::string from, std::string to, Deadline deadline) cons
     // An empty directory gives way; one that is not empty says so.
     CO_CHECK_OK(co_await client().remove(shared_->absolute(to), hdfs::Recursive::no, deadline));
   }
-  auto renamed = co_await client().rename(shared_->absolute(from), shared_->absolute(to), deadline);
+  auto renamed = co_await client().rename(shared_->absolute(from), shared_->absolute(to), hdfs::Overwrite::yes, deadline);
   if (renamed && *renamed) co_return ok();
   if (renamed) co_return co_await remove_then_rename(std::move(from), std::move(to), deadline);
   const Code code = renamed.code();
@@ -353,7 +444,7 @@ Result<std::shared_ptr<UnderStore>> open_hdfs_store(std::string_view uri, const 
     return Error(Code::unsupported, "under-store " + printable_path(uri) + " needs HTTP, which this process does not have");
   }
   if (parsed.login == hdfs::Login::simple && parsed.user.empty()) parsed.user = this_user();
-  auto shared = std::make_shared<Shared>(std::move(parsed), *context.http, context.pool);
+  auto shared = std::make_shared<Shared>(std::move(parsed), *context.http, context);
   std::shared_ptr<UnderStore> store = std::make_shared<HdfsStore>(std::move(shared));
   return store;
 }

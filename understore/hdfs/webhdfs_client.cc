@@ -270,10 +270,10 @@ Task<> WebHdfsClient::append(std::string path, std::span<const std::byte> conten
   co_return co_await upload(std::move(call), content, deadline);
 }
 
-Task<bool> WebHdfsClient::rename(std::string from, std::string to, Deadline deadline) {
+Task<bool> WebHdfsClient::rename(std::string from, std::string to, Overwrite overwrite, Deadline deadline) {
   Call call{.method = "PUT",
             .path = std::move(from),
-            .query = "op=RENAME&destination=" + encode_value(to) + "&renameoptions=OVERWRITE",
+            .query = "op=RENAME&destination=" + encode_value(to) + "&renameoptions=" + (overwrite == Overwrite::yes ? "OVERWRITE" : "NONE"),
             .repeat = Repeat::never};
   CO_TRY(answer, co_await ask(std::move(call), deadline));
   if (answer.reply.body.empty()) co_return true;  // the form with options answers nothing, or an exception

@@ -43,8 +43,9 @@ class WebHdfsClient {
   // `content` lives until the task ends. The parent must exist.
   Task<> create(std::string path, Overwrite overwrite, std::span<const std::byte> content, Deadline deadline);
   Task<> append(std::string path, std::span<const std::byte> content, Deadline deadline);
-  // Atomic, also over an existing file. False: the store can only rename without overwriting, and did nothing.
-  Task<bool> rename(std::string from, std::string to, Deadline deadline);
+  // Atomic, also over an existing file; Overwrite::no fails with already_exists there. False: the store only knows the old
+  // form (HttpFS), something is there, and it did nothing.
+  Task<bool> rename(std::string from, std::string to, Overwrite overwrite, Deadline deadline);
   Task<bool> remove(std::string path, Recursive recursive, Deadline deadline);  // false: nothing was there
   Task<bool> make_directories(std::string path, std::uint32_t mode, Deadline deadline);
   Task<> set_permission(std::string path, std::uint32_t mode, Deadline deadline);

@@ -55,7 +55,7 @@ TEST_F(WebHdfsClientTest, SpeaksEveryOperation) {
   EXPECT_EQ(summary->directory_count, 2U);
   EXPECT_EQ(summary->length_bytes, 11U);
   EXPECT_EQ(run_task(client.checksum("/a b/f", soon()))->algorithm, "MD5-of-1MD5-of-512CRC32C");
-  EXPECT_TRUE(run_task(client.rename("/a b/f", "/a b/g", soon())).value_or(false));
+  EXPECT_TRUE(run_task(client.rename("/a b/f", "/a b/g", Overwrite::yes, soon())).value_or(false));
   EXPECT_FALSE(run_task(client.remove("/a b/f", Recursive::no, soon())).value_or(true));
   EXPECT_EQ(run_task(client.remove("/a b", Recursive::no, soon())).code(), Code::not_empty);
   EXPECT_TRUE(run_task(client.remove("/a b", Recursive::yes, soon())).value_or(false));

@@ -325,8 +325,9 @@ TestReply WebHdfsDouble::Impl::change(const Parsed& parsed) {
   }
   if (operation == "RENAME") {
     const std::string to = text_of(parameters, "destination");
-    const bool over = text_of(parameters, "renameoptions") == "OVERWRITE" && options.kind == WebHdfsDoubleOptions::Kind::webhdfs;
-    if (over) return done(tree.rename_over(path, to), TestReply{});
+    const std::string how = options.kind == WebHdfsDoubleOptions::Kind::webhdfs ? text_of(parameters, "renameoptions") : "";
+    if (how == "OVERWRITE") return done(tree.rename_over(path, to), TestReply{});
+    if (how == "NONE") return done(tree.rename_new(path, to), TestReply{});
     return boolean_reply(tree.rename_plain(path, to).value.value_or(false));
   }
   const auto node = tree.find(path);

@@ -1,0 +1,136 @@
+// Uploads to HDFS in pieces, what is left when one fails, and attributes.
+#include "understore/hdfs/hdfs_store.h"
+#include "understore/hdfs/webhdfs_double.h"
+#include "understore/staged_conformance.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace hearth::hdfs {
+namespace {
+
+using Replaces = StagedContent::Replaces;
+
+class HdfsUpload : public ::testing::Test {
+ protected:
+  HdfsUpload() {
+    server_.edit([](DoubleTree& tree) { tree.make_directories("/data", 0755); });
+    const StoreContext context{.pool = pool_, .clock = real_clock(), .http = http_.get()};
+    auto opened = open_hdfs_store("hdfs://cluster/data", {{"http_address", server_.http_address()}, {"user", "hearth"}}, context);
+    EXPECT_TRUE(opened) << opened.error().to_string();
+    store_ = std::move(opened).value();
+  }
+  static Deadline soon() { return Deadline::after(real_clock(), std::chrono::seconds(30)); }
+  Result<ObjectInfo> upload(const std::string& path, const std::string& content, Replaces replaces = Replaces::anything) {
+    const UniqueFd fd = staged_file(content);
+    return run_task(store_->upload(path, {.fd = fd.get(), .length_bytes = content.size(), .replaces = replaces}, soon()));
+  }
+  Result<ChangeResult> change(Change what) { return run_task(store_->change(std::move(what), Caller(), soon())); }
+  std::string content(const std::string& path) {
+    std::string found = "(missing)";
+    server_.edit([&](DoubleTree& tree) {
+      if (const auto node = tree.find(path)) found = node->content;
+    });
+    return found;
+  }
+  std::vector<std::string> names() {
+    std::vector<std::string> names;
+    server_.edit([&](DoubleTree& tree) {
+      for (const auto& [name, node] : tree.find("/data")->children) names.push_back(name);
+    });
+    return names;
+  }
+  std::size_t requests(const std::string& operation) {
+    const auto log = server_.datanode_log();
+    return static_cast<std::size_t>(std::count_if(log.begin(), log.end(), [&](const TestRequest& each) {
+      return each.query().find("op=" + operation + "&") != std::string_view::npos;
+    }));
+  }
+
+  WebHdfsDouble server_;
+  BlockingPool pool_{1, 100};
+  std::unique_ptr<HttpClient> http_ = make_http_client({}, real_clock());
+  std::shared_ptr<UnderStore> store_;
+};
+
+TEST_F(HdfsUpload, LargeFilesArriveInPieces) {
+  const std::string all = content_of_length(2 * hdfs_upload_piece_bytes + 1);
+  for (const std::uint64_t length : {hdfs_upload_piece_bytes - 1, hdfs_upload_piece_bytes, hdfs_upload_piece_bytes + 1, 2 * hdfs_upload_piece_bytes + 1}) {
+    const auto info = upload("f", all.substr(0, length));
+    ASSERT_TRUE(info) << length << ": " << info.error().to_string();
+    EXPECT_EQ(info->length_bytes, length);
+    EXPECT_EQ(run_task(store_->stat("f", soon()))->version, info->version);
+    EXPECT_TRUE(content("/data/f") == all.substr(0, length)) << length;
+  }
+  EXPECT_EQ(requests("CREATE"), 4U);
+  EXPECT_EQ(requests("APPEND"), 0U + 0 + 1 + 2);
+  EXPECT_EQ(names(), std::vector<std::string>{"f"});
+}
+
+TEST_F(HdfsUpload, AFailureInTheMiddleLeavesTheOldFileAndNoOther) {
+  server_.put("/data/f", "as it was");
+  for (const char* operation : {"CREATE", "APPEND", "RENAME"}) {
+    server_.on_request([operation](const DoubleRequest& request) -> std::optional<TestReply> {
+      const bool at_the_end = request.role == DoubleRequest::Role::datanode || request.operation == "RENAME";
+      if (request.operation != operation || !at_the_end) return std::nullopt;
+      return WebHdfsDouble::exception({.status = 403, .name = "IOException", .class_name = "java.io.IOException", .message = "as scripted"});
+    });
+    EXPECT_FALSE(upload("f", content_of_length(hdfs_upload_piece_bytes + 1))) << operation;
+    EXPECT_EQ(content("/data/f"), "as it was") << operation;
+    EXPECT_EQ(names(), std::vector<std::string>{"f"}) << operation;
+  }
+}
+
+TEST_F(HdfsUpload, ALengthThatIsNotWhatWasSentIsNotBelieved) {
+  server_.put("/data/f", "as it was");
+  server_.on_request([this](const DoubleRequest& request) -> std::optional<TestReply> {
+    const bool temporary = request.path.find(".hearth-") != std::string::npos;
+    if (request.operation == "GETFILESTATUS" && temporary) server_.edit([&](DoubleTree& tree) { tree.append(request.path, "x"); });
+    return std::nullopt;
+  });
+  EXPECT_EQ(upload("f", "new").code(), Code::corrupt);
+  EXPECT_EQ(content("/data/f"), "as it was");
+  EXPECT_EQ(names(), std::vector<std::string>{"f"});
+}
+
+// Story: somebody makes the file after it was looked for and before the rename.
+TEST_F(HdfsUpload, WhoeverMakesTheFileFirstHasIt) {
+  server_.on_request([this](const DoubleRequest& request) -> std::optional<TestReply> {
+    if (request.operation == "RENAME") server_.put("/data/f", "somebody else's");
+    return std::nullopt;
+  });
+  const auto refused = upload("f", "mine", Replaces::nothing);
+  EXPECT_EQ(refused.code(), Code::already_exists) << refused.error().to_string();
+  EXPECT_EQ(content("/data/f"), "somebody else's");
+  EXPECT_EQ(names(), std::vector<std::string>{"f"});
+}
+
+TEST_F(HdfsUpload, KeepsTheModeOfWhatItReplaces) {
+  ASSERT_TRUE(change(MakeNode{.path = "f", .mode = S_IFREG | 0600}));
+  EXPECT_EQ(run_task(store_->stat("f", soon()))->mode, 0600U);
+  const auto info = upload("f", "new");
+  ASSERT_TRUE(info);
+  EXPECT_EQ(info->mode, 0600U);
+  EXPECT_EQ(run_task(store_->stat("f", soon()))->mode, 0600U);
+}
+
+TEST_F(HdfsUpload, KeepsModesAndTimesButNotOwners) {
+  server_.put("/data/f", "x");
+  const std::int64_t when_ns = 1'700'000'000'123'000'000;
+  const auto set = change(SetAttributes{.path = "f", .mode = 01750, .mtime = SetAttributes::Time{.now = false, .ns = when_ns + 456}});
+  ASSERT_TRUE(set) << set.error().to_string();
+  EXPECT_EQ(set->touched.front().now->mode, 01750U);
+  EXPECT_EQ(set->touched.front().now->mtime_ns, when_ns) << "whole milliseconds";
+  ASSERT_TRUE(change(SetAttributes{.path = "f", .mtime = SetAttributes::Time{.now = true}}));
+  EXPECT_GT(run_task(store_->stat("f", soon()))->mtime_ns, when_ns);
+  const std::uint32_t uid = set->touched.front().now->uid;
+  EXPECT_TRUE(change(SetAttributes{.path = "f", .uid = uid}));
+  const auto given = change(SetAttributes{.path = "f", .uid = uid + 1});
+  EXPECT_EQ(given.code(), Code::permission_denied);
+  EXPECT_EQ(given.error().error_number(), EPERM);
+}
+
+}  // namespace
+}  // namespace hearth::hdfs
