@@ -43,6 +43,10 @@ Task<ObjectInfo> PlainStore::directory_after(std::string path, Deadline deadline
   co_return co_await stat(std::move(path), deadline);
 }
 
+Task<> PlainStore::rename_to_new(std::string from, std::string to, Deadline deadline) {
+  co_return co_await rename(std::move(from), std::move(to), deadline);
+}
+
 Task<ObjectInfo> PlainStore::keep_attributes(SetAttributes, ObjectInfo now, Deadline) { co_return std::move(now); }
 
 Task<ChangeResult> PlainStore::change(Change change, Caller caller, Deadline deadline) {
@@ -146,10 +150,10 @@ Task<ChangeResult> PlainStore::carry_out(RemoveDirectory remove, Caller, Deadlin
   co_return co_await without(std::move(remove.path), std::move(before), deadline);
 }
 
-Task<bool> PlainStore::check_target(Rename rename, ObjectInfo source, Deadline deadline) {
+Task<> PlainStore::check_target(Rename rename, ObjectInfo source, Deadline deadline) {
   CO_CHECK_OK(co_await check_place(rename.to, deadline));
   auto target = co_await stat(rename.to, deadline);
-  if (!target && target.code() == Code::not_found) co_return false;
+  if (!target && target.code() == Code::not_found) co_return ok();
   if (!target) co_return std::move(target).error();
   if (rename.target == Rename::Target::must_be_absent) co_return exists(rename.to);
   const bool onto_directory = target->type == FileType::directory;
@@ -157,7 +161,7 @@ Task<bool> PlainStore::check_target(Rename rename, ObjectInfo source, Deadline d
   if (onto_directory && !of_directory) co_return is_directory(rename.to);
   if (!onto_directory && of_directory) co_return is_not_directory(rename.to);
   if (onto_directory && rename.from != rename.to) CO_CHECK_OK(co_await check_empty(rename.to, deadline));
-  co_return true;
+  co_return ok();
 }
 
 Task<ChangeResult> PlainStore::carry_out(Rename rename, Caller, Deadline deadline) {
@@ -171,7 +175,7 @@ Task<ChangeResult> PlainStore::carry_out(Rename rename, Caller, Deadline deadlin
   if (of_directory && rename.to.starts_with(rename.from + "/")) {
     co_return Error(Code::invalid_argument, "a directory can not be moved into itself: " + printable_path(rename.to));
   }
-  CO_TRY(replaces, co_await check_target(rename, source, deadline));
+  CO_CHECK_OK(co_await check_target(rename, source, deadline));
   ChangeResult result;
   result.version_before = source.version;
   if (rename.from == rename.to) {
@@ -180,8 +184,14 @@ Task<ChangeResult> PlainStore::carry_out(Rename rename, Caller, Deadline deadlin
     co_return std::move(result);
   }
   CO_CHECK_OK(co_await keep_directory(split_store_path(rename.from).parent, deadline));
-  const auto renamed = co_await this->rename(rename.from, rename.to, deadline);
-  const bool repeatable = !of_directory && (replaces || rename.target == Rename::Target::replace);
+  const bool only_new = rename.target == Rename::Target::must_be_absent;
+  Status renamed;
+  if (only_new) {
+    renamed = co_await rename_to_new(rename.from, rename.to, deadline);
+  } else {
+    renamed = co_await this->rename(rename.from, rename.to, deadline);
+  }
+  const bool repeatable = !of_directory && !only_new;
   if (!renamed && repeatable) co_return renamed.error();
   if (!renamed) co_return perhaps_in_part(renamed.error());
   add(result, rename.from, std::nullopt);

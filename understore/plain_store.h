@@ -25,6 +25,8 @@ class PlainStore : public UnderStore {
   virtual Task<> keep_directory(std::string directory, Deadline deadline);
   // A directory that is there, after one of its names was changed.
   virtual Task<ObjectInfo> directory_after(std::string path, Deadline deadline);
+  // As rename(), to a name that nothing had a moment ago. By default that look is all that protects what others make there.
+  virtual Task<> rename_to_new(std::string from, std::string to, Deadline deadline);
   // Sets what the store keeps of `set`; the state afterwards. By default it keeps nothing, so that is `now`.
   virtual Task<ObjectInfo> keep_attributes(SetAttributes set, ObjectInfo now, Deadline deadline);
 
@@ -46,8 +48,8 @@ class PlainStore : public UnderStore {
   Task<ObjectInfo> existing(std::string path, Deadline deadline);
   // Is the place of a new name a directory?
   Task<> check_place(std::string path, Deadline deadline);
-  // What stands there may give way to `source`; true when something stands there.
-  Task<bool> check_target(Rename rename, ObjectInfo source, Deadline deadline);
+  // Nothing stands there, or what may give way to `source`.
+  Task<> check_target(Rename rename, ObjectInfo source, Deadline deadline);
   Task<> check_empty(std::string path, Deadline deadline);
   // `path` is gone from its directory.
   Task<ChangeResult> without(std::string path, ObjectInfo before, Deadline deadline);

@@ -154,6 +154,7 @@ class HdfsStore final : public PlainStore, public AccessProbe {
 
  protected:
   std::string_view kind() const override { return "HDFS"; }
+  Task<> rename_to_new(std::string from, std::string to, Deadline deadline) override { return move_to_new(std::move(from), std::move(to), deadline); }
   Task<ObjectInfo> keep_attributes(SetAttributes set, ObjectInfo now, Deadline deadline) override;
 
  private:

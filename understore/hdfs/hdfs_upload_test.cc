@@ -107,6 +107,17 @@ TEST_F(HdfsUpload, WhoeverMakesTheFileFirstHasIt) {
   EXPECT_EQ(names(), std::vector<std::string>{"f"});
 }
 
+TEST_F(HdfsUpload, ARenameToANewNameReplacesNothing) {
+  server_.put("/data/g", "mine");
+  server_.on_request([this](const DoubleRequest& request) -> std::optional<TestReply> {
+    if (request.operation == "RENAME") server_.put("/data/f", "somebody else's");
+    return std::nullopt;
+  });
+  EXPECT_EQ(change(Rename{.from = "g", .to = "f", .target = Rename::Target::must_be_absent}).code(), Code::already_exists);
+  EXPECT_EQ(content("/data/f"), "somebody else's");
+  EXPECT_EQ(content("/data/g"), "mine");
+}
+
 TEST_F(HdfsUpload, KeepsTheModeOfWhatItReplaces) {
   ASSERT_TRUE(change(MakeNode{.path = "f", .mode = S_IFREG | 0600}));
   EXPECT_EQ(run_task(store_->stat("f", soon()))->mode, 0600U);

@@ -1,6 +1,9 @@
 // Uploads of files: parts, checksums, conditions, and what is left when one fails. And directories that nobody made.
+#include "common/canceller.h"
 #include "understore/s3/s3_world.h"
 #include "understore/staged_conformance.h"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
 
 #include <unistd.h>
 
@@ -57,6 +60,28 @@ TEST_F(S3Upload, AFileThatShrinksBetweenPartsIsNotUploaded) {
   const auto refused = run_task(world.store().upload("f", {.fd = fd.get(), .length_bytes = 3 * part}, DoubleStore::soon()));
   EXPECT_EQ(refused.code(), Code::stale);
   EXPECT_EQ(world.server().content("f"), "as it was");
+  EXPECT_EQ(world.server().open_uploads(), 0U);
+}
+
+// Story: a mount's call that was interrupted. Nobody is there any more to abort what it began.
+TEST_F(S3Upload, WhatACancelledUploadLeavesIsTakenBackLater) {
+  DoubleStore world({}, {{"part_size", "5MiB"}});
+  world.server().always("UploadPart", {.kind = Kind::delay, .delay = std::chrono::seconds(1)});
+  const UniqueFd fd = staged_file(content_of_length(3 * part));
+  asio::io_context& context = task_context();
+  Canceller canceller(context.get_executor());
+  bool ended = false;
+  asio::co_spawn(context, world.store().upload("f", {.fd = fd.get(), .length_bytes = 3 * part}, DoubleStore::soon()),
+                 asio::bind_cancellation_slot(canceller.slot(), [&](const std::exception_ptr& thrown, const Result<ObjectInfo>& result) {
+                   ended = true;
+                   EXPECT_TRUE(thrown || !result);
+                 }));
+  while (world.server().count("UploadPart") == 0) context.run_one_for(std::chrono::milliseconds(10));
+  canceller.cancel();
+  context.run();
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(world.server().content("f"), std::nullopt);
+  ASSERT_TRUE(run_task(world.store().sweep(DoubleStore::soon())));
   EXPECT_EQ(world.server().open_uploads(), 0U);
 }
 
