@@ -168,4 +168,9 @@ std::string* other_path_of(Change& change) {
 
 const std::string* other_path_of(const Change& change) { return other_path_of(const_cast<Change&>(change)); }
 
+bool makes_a_name(const Change& change) {
+  return std::holds_alternative<MakeDirectory>(change) || std::holds_alternative<MakeNode>(change) ||
+         std::holds_alternative<MakeSymlink>(change) || std::holds_alternative<MakeLink>(change);
+}
+
 }  // namespace hearth

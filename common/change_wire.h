@@ -26,5 +26,7 @@ const std::string& path_of(const Change& change);
 std::string& path_of(Change& change);
 std::string* other_path_of(Change& change);
 const std::string* other_path_of(const Change& change);
+// Whether something stands under path_of() afterwards that must not have stood there before.
+bool makes_a_name(const Change& change);
 
 }  // namespace hearth

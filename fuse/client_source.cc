@@ -1,7 +1,11 @@
 #include "fuse/client_source.h"
 
+#include "common/file_io.h"
 #include "common/object_identity.h"
+#include "fuse/draft_source.h"
 #include "fuse/mount.h"
+
+#include <fcntl.h>
 
 #include <utility>
 
@@ -76,7 +80,9 @@ class ClientSource final : public Source {
     OpenedInPlace opened;
     opened.version = file.version();
     opened.is_new = file.is_new();
-    opened.fd = UniqueFd(file.release());
+    opened.fd = UniqueFd(::fcntl(file.fd(), F_DUPFD_CLOEXEC, 0));
+    if (!opened.fd) return system_call_failed(how.path, "duplicating its descriptor");
+    if (file.is_staged()) opened.publish = [file](const std::string& path) { return file.publish(path); };
     return opened;
   }
   Result<std::string> xattr(const std::string& path, const std::string& name, const Caller& caller) override {
@@ -129,6 +135,7 @@ std::unique_ptr<Source> make_client_source(Client client, InodeNumbers numbers) 
 Result<std::unique_ptr<Mount>> Mount::start(MountOptions options, Client client) {
   const bool writes = options.writing == MountOptions::Writing::allow;
   auto source = make_client_source(std::move(client), writes ? InodeNumbers::of_objects : InodeNumbers::of_names);
+  if (writes) source = std::make_unique<DraftSource>(std::move(source));
   return start(std::move(options), std::move(source));
 }
 

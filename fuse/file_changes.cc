@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace hearth {
@@ -18,6 +19,9 @@ constexpr std::size_t longest_name = 255;
 Error replaced(const std::string& path) {
   return Error(Code::stale, path + " is another file now; look it up again");
 }
+
+// Versions of stores whose files are files of this kernel tell the object; the others' files are staged.
+bool opens_in_place(const FileStatus& status) { return !object_key(status.version).empty(); }
 
 Status check_name(std::string_view name) {
   if (name.size() <= longest_name) return ok();
@@ -54,6 +58,7 @@ Result<FileSystem::Live> FileSystem::go_live(NodeId node, LiveFile::Access acces
   OpenForWriting how;
   how.path = path;
   how.read_only = access == LiveFile::Access::read;
+  how.without_content = (flags & O_TRUNC) != 0;
   // Two nodes of one file must not both be live: the kernel would not see the one's writes through the other.
   if (!nodes_.is_newest(node)) return replaced(path);
   auto ahead = access == LiveFile::Access::read ? opened_ahead_.take(node, real_clock().now()) : std::nullopt;
@@ -62,7 +67,7 @@ Result<FileSystem::Live> FileSystem::go_live(NodeId node, LiveFile::Access acces
   if (!opened || object_key(opened->version) != object_key(known.version)) {
     static_cast<void>(source_.change(LookAgain{.path = path}, this_process()));
     counters_.stale_open();
-    opened_ahead_.note_replaced(path, real_clock().now());
+    note_replaced(path, known);
     return replaced(path);
   }
   const bool is_live = lives_.find(node) != nullptr;
@@ -74,7 +79,8 @@ Result<FileSystem::Live> FileSystem::go_live(NodeId node, LiveFile::Access acces
     return replaced(path);
   }
   Live live;
-  live.file = lives_.put(node, std::move(opened->fd), access);
+  if (opened->publish) access = LiveFile::Access::write;
+  live.file = lives_.put(node, std::move(opened->fd), access, std::move(opened->publish));
   nodes_.set_content(node, NodeTable::Content::live);
   if (nodes_.take_drop_pages(node) || other_content) live.pages = FileHandle::Pages::drop;
   if ((flags & O_TRUNC) != 0) CHECK_OK(live.file->truncate(0, caller.uid));
@@ -91,6 +97,7 @@ Result<std::shared_ptr<FileHandle>> FileSystem::open_live(NodeId node, LiveFile:
   auto handle = std::make_shared<FileHandle>();
   handle->node = node;
   handle->may_go_live = true;
+  handle->writes = access == LiveFile::Access::write;
   handle->pages = live->pages;
   if ((flags & O_NOATIME) != 0 && access == LiveFile::Access::read) {
     auto quiet = live->file->reopen(O_RDONLY | O_NOATIME);
@@ -127,8 +134,14 @@ LiveFiles::Handle FileSystem::live_of(const FileHandle& handle) const {
 void FileSystem::end_live(NodeId node) {
   const LiveFiles::Handle live = lives_.find(node);
   if (live == nullptr) return;
+  if (live->is_staged()) {
+    const Status published = publish(node, *live);
+    if (!published) {
+      log_error("fuse_file_not_published", {{"path", path_of(node)}, {"error", published.error().message()}});
+    }
+  }
   auto known = nodes_.status(node);
-  const auto last = known ? live->status(*known) : Result<FileStatus>(known.error());
+  const auto last = live->is_staged() ? Result<FileStatus>(Error(Code::stale, "staged")) : known ? live->status(*known) : Result<FileStatus>(known.error());
   if (last && nodes_.has_name(node)) {
     const auto now = look_again(node);
     const bool ours = now && now->ctime_ns == last->ctime_ns && now->length_bytes == last->length_bytes &&
@@ -140,6 +153,38 @@ void FileSystem::end_live(NodeId node) {
     nodes_.set_content(node, NodeTable::Content::of_version);
     return false;
   });
+}
+
+// A file without a name has nowhere to go.
+Status FileSystem::publish(NodeId node, LiveFile& live) {
+  const std::shared_lock directories(staged_directories_);
+  const auto mine = live.keep_from_publishing();
+  if (!nodes_.has_name(node)) return ok();
+  TRY(path, nodes_.path(node));
+  TRY(published, live.publish(path));
+  if (published) nodes_.adopt(node, *published);
+  return ok();
+}
+
+// A file that is published while its name goes away would be there again, or under the old name as well.
+FileSystem::StagedNames FileSystem::keep_names(std::optional<NodeId> one, std::optional<NodeId> other) {
+  StagedNames out;
+  const auto status = one ? nodes_.status(*one) : Result<FileStatus>(Error(Code::not_found, "no node"));
+  if (status && status->type == EntryType::directory) {
+    if (!opens_in_place(*status)) out.directories = std::unique_lock(staged_directories_);
+    return out;
+  }
+  for (const auto& node : {one, other}) {
+    LiveFiles::Handle live = node ? lives_.find(*node) : nullptr;
+    if (live && live->is_staged() && std::count(out.files.begin(), out.files.end(), live) == 0) out.files.push_back(std::move(live));
+  }
+  std::sort(out.files.begin(), out.files.end());  // everybody in one order
+  for (const LiveFiles::Handle& file : out.files) out.locks.push_back(file->keep_from_publishing());
+  return out;
+}
+
+void FileSystem::note_replaced(const std::string& path, const FileStatus& known) {
+  if (opens_in_place(known)) opened_ahead_.note_replaced(path, real_clock().now());
 }
 
 Result<FileStatus> FileSystem::look_again(NodeId node) {
@@ -180,6 +225,7 @@ Result<std::optional<NodeAttributes>> FileSystem::attributes_past_the_path(NodeI
   if (const LiveFiles::Handle live = lives_.find(node)) {
     constexpr Duration timeout = std::chrono::seconds(1);  // bounds how late a change from elsewhere shows
     TRY(now, live->status(std::move(known)));
+    if (!nodes_.has_name(node)) now.link_count = 0;
     return std::optional(NodeAttributes{std::move(now), std::min<Duration>(timeout, options_.attr_timeout)});
   }
   if (!nodes_.has_name(node)) {  // removed in this mount, and somebody still stands in it
@@ -216,11 +262,13 @@ Result<FileSystem::Created> FileSystem::create(NodeId parent, std::string_view n
   out.entry = std::move(entry);
   const NodeId node = out.entry.node;
   CHECK_OK(nodes_.pin(node));
-  const LiveFiles::Handle live = lives_.put(node, std::move(opened.fd), LiveFile::Access::write);
+  const LiveFiles::Handle live = lives_.put(node, std::move(opened.fd), LiveFile::Access::write, std::move(opened.publish));
+  if (live->is_staged() && opened.is_new) live->mark_written();  // an empty file is one, too
   nodes_.set_content(node, NodeTable::Content::live);
   out.handle = std::make_shared<FileHandle>();
   out.handle->node = node;
   out.handle->may_go_live = true;
+  out.handle->writes = true;
   out.handle->opened = modes_.open(node, nullptr, 0);
   counters_.open_files.fetch_add(1, std::memory_order_relaxed);
   counters_.opened_cached();
@@ -271,6 +319,7 @@ Status FileSystem::remove(NodeId parent, std::string_view name, Removal what, co
   }
   hold_if_open(parent, name);
   const auto node = nodes_.find(parent, name);
+  const StagedNames still = keep_names(node, std::nullopt);
   CHECK_OK(source_.change(RemoveFile{.path = path}, caller));
   nodes_.drop_name(parent, name);
   if (node) {
@@ -291,6 +340,9 @@ Status FileSystem::rename(NodeId parent, std::string_view name, NodeId to_parent
   rename.target = target;
   if (target == Rename::Target::replace) hold_if_open(to_parent, to_name);
   const auto moved = nodes_.find(parent, name);
+  // Its store has nothing to rename yet, and what stands there under the new name must not go before the new one is there.
+  if (const LiveFiles::Handle live = moved ? lives_.find(*moved) : nullptr; live && live->is_staged()) CHECK_OK(publish(*moved, *live));
+  const StagedNames still = keep_names(moved, nodes_.find(to_parent, to_name));
   TRY(changed, source_.change(rename, caller));
   if (target == Rename::Target::exchange) {
     nodes_.exchange_names(parent, name, to_parent, to_name);
@@ -312,7 +364,7 @@ Result<NodeAttributes> FileSystem::set_attributes(NodeId node, SetAttributes wan
   if (length) {
     // Of a handle: open already. Otherwise for as long as it takes.
     TRY(open, handle != nullptr ? Result<std::shared_ptr<FileHandle>>(nullptr)
-                                : open_live(node, LiveFile::Access::write, 0, caller));
+                                : open_live(node, LiveFile::Access::write, *length == 0 ? O_TRUNC : 0, caller));
     const LiveFiles::Handle live = lives_.find(node);
     const Status truncated = live ? live->truncate(*length, caller.uid) : Status(Error(Code::internal, "truncating a file that is not open"));
     if (open) release(*open);
@@ -321,7 +373,7 @@ Result<NodeAttributes> FileSystem::set_attributes(NodeId node, SetAttributes wan
   const bool others = wanted.mode || wanted.uid || wanted.gid || wanted.atime || wanted.mtime;
   if (others) {
     const LiveFiles::Handle live = lives_.find(node);
-    if (!nodes_.has_name(node)) {
+    if (!nodes_.has_name(node) || (live && live->is_staged())) {
       if (!live) return Error(Code::stale, path_of(node) + " has no name and is not open");
       CHECK_OK(live->set_attributes(wanted));  // the kernel checked the caller's rights
     } else {
@@ -356,6 +408,7 @@ Status FileSystem::write(const FileHandle& handle, std::span<const std::byte> by
 
 Status FileSystem::flush(const FileHandle& handle) {
   const LiveFiles::Handle live = live_of(handle);
+  if (live && live->is_staged()) return handle.writes ? publish(handle.node, *live) : ok();
   if (!live || !live->take_written() || !nodes_.has_name(handle.node)) return ok();
   const auto looked = look_again(handle.node);
   // The bytes are in the store; others see them when their metadata is old enough.
@@ -365,6 +418,7 @@ Status FileSystem::flush(const FileHandle& handle) {
 
 Status FileSystem::sync(const FileHandle& handle, LiveFile::Sync what) {
   const LiveFiles::Handle live = live_of(handle);
+  if (live && live->is_staged()) return publish(handle.node, *live);
   return live ? live->sync(what) : ok();  // a version of the cache is in its store already
 }
 
@@ -384,7 +438,7 @@ Status FileSystem::allocate(const FileHandle& handle, int mode, std::uint64_t of
 
 Result<std::uint64_t> FileSystem::seek(const FileHandle& handle, std::uint64_t offset, int whence, const Caller& caller) {
   LiveFiles::Handle live = live_of(handle);
-  if (!live && handle.may_go_live) {
+  if (!live && handle.may_go_live && opens_in_place(handle.file->status())) {
     TRY(opened, go_live(handle.node, LiveFile::Access::read, 0, caller));
     live = std::move(opened.file);
   }
@@ -399,7 +453,7 @@ Result<std::size_t> FileSystem::copy(const FileHandle& from, std::uint64_t from_
                                      std::uint64_t to_offset, std::size_t length, const Caller& caller) {
   const LiveFiles::Handle target = live_of(to);
   LiveFiles::Handle source = live_of(from);
-  if (!source && from.may_go_live) {
+  if (!source && from.may_go_live && opens_in_place(from.file->status())) {
     TRY(opened, go_live(from.node, LiveFile::Access::read, 0, caller));
     source = std::move(opened.file);
   }

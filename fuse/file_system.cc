@@ -126,7 +126,7 @@ Result<std::shared_ptr<FileHandle>> FileSystem::open(NodeId node, int flags, con
   if (!file || !nodes_.refresh(node, (*file)->status())) {
     source_.forget(path);  // the lookup that follows must not be answered from before the change
     counters_.stale_open();
-    if (takes_changes(known)) opened_ahead_.note_replaced(path, real_clock().now());
+    if (takes_changes(known)) note_replaced(path, known);
     return changed(path);
   }
   auto handle = std::make_shared<FileHandle>();

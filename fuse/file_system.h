@@ -21,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +44,7 @@ struct NodeAttributes {
 struct FileHandle {
   NodeId node = 0;
   std::shared_ptr<SourceFile> file;  // shared: a prefetch and an abandoned read outlive the handle; null: a live file
+  bool writes = false;       // opened for writing
   bool may_go_live = false;  // where changes are taken: the node is asked at each read
   enum class Pages : std::uint8_t { keep, drop } pages = Pages::keep;  // what the kernel cached of the node
   UniqueFd quiet;  // opened with O_NOATIME: reads go through a descriptor of their own
@@ -140,6 +142,15 @@ class FileSystem {
   Result<Live> go_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller);
   Result<std::shared_ptr<FileHandle>> open_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller);
   void end_live(NodeId node);
+  Status publish(NodeId node, LiveFile& live);
+  // Nobody publishes under these names, or below them, while it lives.
+  struct StagedNames {
+    std::vector<LiveFiles::Handle> files;
+    std::vector<std::unique_lock<std::mutex>> locks;
+    std::unique_lock<std::shared_mutex> directories;
+  };
+  StagedNames keep_names(std::optional<NodeId> one, std::optional<NodeId> other);
+  void note_replaced(const std::string& path, const FileStatus& known);
   Result<NodeEntry> lookup_and_open(NodeId parent, std::string_view name, const std::string& path);
   LiveFiles::Handle live_of(const FileHandle& handle) const;
   Result<FileStatus> look_again(NodeId node);
@@ -155,6 +166,7 @@ class FileSystem {
   NodeTable nodes_;
   LiveFiles lives_;
   OpenedAhead opened_ahead_;
+  std::shared_mutex staged_directories_;  // shared by those who publish, alone by those who move a directory
   IoModes modes_;
   MountCounters counters_;
   std::mutex capacity_mutex_;

@@ -118,8 +118,19 @@ Result<std::size_t> LiveFile::copy_to(LiveFile& other, std::uint64_t from, std::
   return static_cast<std::size_t>(count);
 }
 
-Status LiveFile::set_attributes(const SetAttributes& set) const {
+Result<std::optional<FileStatus>> LiveFile::publish(const std::string& path) {
+  if (!take_written()) return std::optional<FileStatus>();
+  auto published = publish_(path);
+  if (!published) {
+    mark_written();
+    return std::move(published).error();
+  }
+  return std::optional(std::move(*published));
+}
+
+Status LiveFile::set_attributes(const SetAttributes& set) {
   const Descriptor fd = descriptor();
+  mark_written();
   constexpr auto keep = static_cast<std::uint32_t>(-1);
   if ((set.uid || set.gid) && ::fchown(fd->get(), set.uid.value_or(keep), set.gid.value_or(keep)) != 0) return failed("chown");
   if (set.mode && ::fchmod(fd->get(), *set.mode & 07777) != 0) return failed("chmod");
@@ -140,7 +151,7 @@ Result<FileStatus> LiveFile::status(FileStatus known) const {
   known.mode = info.st_mode & 07777;
   known.uid = info.st_uid;
   known.gid = info.st_gid;
-  known.link_count = static_cast<std::uint32_t>(info.st_nlink);
+  if (!is_staged()) known.link_count = static_cast<std::uint32_t>(info.st_nlink);
   known.atime_ns = nanoseconds(info.st_atim);
   known.mtime_ns = nanoseconds(info.st_mtim);
   known.ctime_ns = nanoseconds(info.st_ctim);
@@ -189,11 +200,11 @@ LiveFiles::Handle LiveFiles::find(NodeId node) const {
   return found == files_.end() ? nullptr : found->second;
 }
 
-LiveFiles::Handle LiveFiles::put(NodeId node, UniqueFd fd, LiveFile::Access access) {
+LiveFiles::Handle LiveFiles::put(NodeId node, UniqueFd fd, LiveFile::Access access, LiveFile::Publish publish) {
   const std::unique_lock lock(mutex_);
   Handle& file = files_[node];
   if (file == nullptr) {
-    file = std::make_shared<LiveFile>(std::move(fd), access);
+    file = std::make_shared<LiveFile>(std::move(fd), access, std::move(publish));
   } else if (access == LiveFile::Access::write && file->access() == LiveFile::Access::read) {
     file->replace(std::move(fd), access);
   }

@@ -28,7 +28,16 @@ namespace hearth {
 class LiveFile {
  public:
   enum class Access : std::uint8_t { read, write };
-  LiveFile(UniqueFd fd, Access access) : fd_(std::make_shared<const UniqueFd>(std::move(fd))), access_(access) {}
+  using Publish = decltype(OpenedInPlace::publish);
+  LiveFile(UniqueFd fd, Access access, Publish publish = nullptr)
+      : publish_(std::move(publish)), fd_(std::make_shared<const UniqueFd>(std::move(fd))), access_(access) {}
+
+  // A copy on this host, that its store sees when it is published.
+  bool is_staged() const { return publish_ != nullptr; }
+  // While it is held nobody publishes the file: its name may change.
+  std::unique_lock<std::mutex> keep_from_publishing() { return std::unique_lock(publishing_); }
+  // Of a staged one that was written since the last time; nothing: there is nothing to do. The caller keeps others from it.
+  Result<std::optional<FileStatus>> publish(const std::string& path);
 
   Access access() const;
   // From reading to writing; calls under way end on the descriptor that they began with.
@@ -48,8 +57,8 @@ class LiveFile {
   Status sync(Sync what) const;
   Result<std::uint64_t> seek(std::uint64_t offset, int whence) const;  // SEEK_DATA, SEEK_HOLE
   Result<std::size_t> copy_to(LiveFile& other, std::uint64_t from, std::uint64_t to, std::size_t length, std::uint32_t uid);
-  // For a file that has no name left.
-  Status set_attributes(const SetAttributes& set) const;
+  // For a staged file, or one that has no name left.
+  Status set_attributes(const SetAttributes& set);
   // What the file is now, on top of what was known of it.
   Result<FileStatus> status(FileStatus known) const;
 
@@ -62,6 +71,8 @@ class LiveFile {
   Descriptor descriptor() const;
   void drop_privileges(const UniqueFd& fd, std::uint32_t uid) const;
 
+  const Publish publish_;
+  std::mutex publishing_;
   mutable std::mutex mutex_;
   // Guarded by mutex_
   Descriptor fd_;
@@ -96,7 +107,7 @@ class LiveFiles {
   using Handle = std::shared_ptr<LiveFile>;  // shared: handles and calls under way
   Handle find(NodeId node) const;
   // The one that is there already, with at least this access, or a new one of `fd`.
-  Handle put(NodeId node, UniqueFd fd, LiveFile::Access access);
+  Handle put(NodeId node, UniqueFd fd, LiveFile::Access access, LiveFile::Publish publish = nullptr);
   // Takes the node out unless `still_needed`, which is asked while nobody can find it.
   template <class Condition>
   bool erase_unless(NodeId node, Condition still_needed) {

@@ -42,6 +42,8 @@ bool NodeTable::take_over(Node& node, const FileStatus& status) const {
     node.status = status;
     return true;
   }
+  // A staged copy is nobody else's, whatever its store has under the name by now.
+  if (node.object.empty() && node.content == Content::live && node.status.type == status.type) return true;
   const bool same_object = !node.object.empty() && node.status.type == status.type && object_key(status) == node.object;
   if (!same_object) return false;
   if (node.content == Content::live) return true;  // its own file says better what it is

@@ -20,7 +20,6 @@ bool worth_a_line(Code code) {
     case Code::deadline_exceeded:
     case Code::overloaded:
     case Code::version_mismatch:
-    case Code::unsupported:
     case Code::unauthenticated:
     case Code::bad_frame:
     case Code::wrong_epoch: return true;

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -40,11 +41,13 @@ struct Capacity {
   std::uint64_t files = 0;        // inodes the master knows
 };
 
-// A file of the under-store itself.
+// A file of the under-store itself, or a staged copy of what its store takes whole.
 struct OpenedInPlace {
   UniqueFd fd;
   std::string version;
   bool is_new = false;
+  // Of a staged copy alone: makes it the object of this path, with the copy's mode, owner and mtime; any number of times.
+  std::function<Result<FileStatus>(const std::string& path)> publish;
 };
 
 class Source {

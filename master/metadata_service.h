@@ -157,7 +157,16 @@ class MetadataService {
   using ChangeKey = std::pair<AttachmentId, std::string>;
   Task<> enter_change(std::vector<ChangeKey> keys, std::shared_ptr<Flight<>> mine, Deadline deadline);
   void leave_change(const std::vector<ChangeKey>& keys, const std::shared_ptr<Flight<>>& mine);
-  Task<ChangeResult> change_in_store(AttachmentRow row, Change change, Caller caller, Deadline deadline);
+  // The names a change has to do with: `other` is of a Rename or MakeLink.
+  struct Places {
+    Place object;
+    std::optional<Place> other;
+  };
+  Result<Places> places_of(const Change& change) const;
+  // Of a store without users: what a local file system would ask, of what is recorded. permission_denied.
+  Task<> check_rights(const Change& change, const Places& places, const Caller& caller, Deadline deadline);
+  // What a change gives the object that its store does not keep; nothing: nothing.
+  Task<Namespace::KeptAttributes> attributes_after(const Change& change, const Places& places, const Caller& caller, Deadline deadline);
   Result<std::optional<FileView>> record_touched(const Place& object, const std::vector<Touched>& touched);
 
   // ops/events.cc

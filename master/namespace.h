@@ -80,6 +80,13 @@ class Namespace {
   Result<Inode> upsert(InodeId parent, std::string_view name, const ObjectInfo& object, Moment asked);
   // The same for the root of an attachment, which keeps its id.
   Result<Inode> upsert_root(InodeId root, const ObjectInfo& object, Moment asked);
+  // What an object is given whose store can not keep it.
+  struct KeptAttributes {
+    std::optional<std::uint32_t> mode, uid, gid;
+    std::optional<std::int64_t> mtime_ns;
+    bool any() const { return mode || uid || gid || mtime_ns; }
+  };
+  Result<Inode> give_attributes(InodeId id, const KeptAttributes& given);
   // Records that parent/name was absent at `asked`. A directory's subtree becomes unreachable at once and is reaped later.
   Status remove(InodeId parent, std::string_view name, Moment asked);
 

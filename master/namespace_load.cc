@@ -131,7 +131,7 @@ Result<Namespace::Sweep> Namespace::trim(std::string& cursor, std::size_t limit,
     TRY(child, inode(entry.child));
     const Inode& directory = directories.at(parent);
     const bool seen_by_load = entry.generation != 0 && entry.generation == directory.load.generation;
-    if (child.checked >= horizon || (seen_by_load && directory.load.at >= horizon)) continue;
+    if (child.keeps_attributes || child.checked >= horizon || (seen_by_load && directory.load.at >= horizon)) continue;
     stage_removal(staged, parent, std::string_view(row.first).substr(entry_key_prefix_bytes), entry);
     if (directory.load.generation != 0) no_longer_complete.push_back(parent);
   }

@@ -92,6 +92,7 @@ Result<Inode> Namespace::stage_upsert(Staged& staged, InodeId parent, const Obje
   if (known && same_object(known->inode, object)) {
     fresh.id = known->inode.id;
     fresh.load = known->inode.load;
+    keep_attributes(known->inode, fresh);
     EntryRow entry = known->entry;
     if (generation != 0) entry.generation = generation;
     if (entry != known->entry) staged.rows.put(Family::entry, entry_key(parent, object.name), encode(entry));
@@ -137,11 +138,25 @@ Result<Inode> Namespace::upsert_root(InodeId root, const ObjectInfo& object, Mom
   Inode fresh = inode_from_object(object, asked);
   fresh.id = root;
   fresh.load = known.load;
+  keep_attributes(known, fresh);
   if (!same_object(known, object)) fresh.load = DirectoryLoad();  // another directory: load it anew
   Staged staged;
   staged.rows.put(Family::inode, number_key(root.value), encode(fresh));
   CHECK_OK(commit(std::move(staged)));
   return fresh;
+}
+
+Result<Inode> Namespace::give_attributes(InodeId id, const KeptAttributes& given) {
+  TRY(changed, inode(id));
+  changed.keeps_attributes = true;
+  if (given.mode) changed.mode = *given.mode;
+  if (given.uid) changed.uid = *given.uid;
+  if (given.gid) changed.gid = *given.gid;
+  if (given.mtime_ns) changed.mtime_ns = *given.mtime_ns;
+  Staged staged;
+  staged.rows.put(Family::inode, number_key(id.value), encode(changed));
+  CHECK_OK(commit(std::move(staged)));
+  return changed;
 }
 
 Status Namespace::remove(InodeId parent, std::string_view name, Moment asked) {

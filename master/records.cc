@@ -7,7 +7,7 @@ namespace hearth::master {
 namespace {
 
 constexpr char record_format = 1;
-constexpr char inode_format = 2;       // 1 had no access time and no kind of special file
+constexpr char inode_format = 2;       // 1 had no access time, no kind of special file, no attributes of its own
 constexpr char attachment_format = 2;  // 1 had no store options
 constexpr std::size_t max_store_options = 64;
 
@@ -133,6 +133,7 @@ std::string encode(const Inode& inode) {
   }
   out.signed_number(inode.atime_ns);
   out.number(inode.allocated_bytes ? *inode.allocated_bytes + 1 : 0);
+  out.number(inode.keeps_attributes ? 1 : 0);
   if (inode.type == FileType::other) {
     out.number(inode.special);
     out.number(inode.device);
@@ -165,6 +166,7 @@ Result<Inode> decode_inode(InodeId id, std::string_view record) {
     inode.atime_ns = in.signed_number();
     const std::uint64_t allocated = in.number();
     if (allocated != 0) inode.allocated_bytes = allocated - 1;
+    inode.keeps_attributes = in.at_most(1) != 0;
     if (inode.type == FileType::other) {
       inode.special = in.small_number();
       inode.device = in.number();
@@ -303,10 +305,20 @@ Inode inode_from_object(const ObjectInfo& object, Moment checked) {
   return inode;
 }
 
+void keep_attributes(const Inode& known, Inode& fresh) {
+  if (!known.keeps_attributes || known.type != fresh.type) return;
+  if (known.type != FileType::directory && known.version != fresh.version) return;
+  fresh.keeps_attributes = true;
+  fresh.mode = known.mode;
+  fresh.uid = known.uid;
+  fresh.gid = known.gid;
+  fresh.mtime_ns = known.mtime_ns;
+}
+
 bool same_attributes(const Inode& a, const Inode& b) {
   return a.type == b.type && a.length_bytes == b.length_bytes && a.mode == b.mode && a.uid == b.uid &&
          a.gid == b.gid && a.link_count == b.link_count && a.mtime_ns == b.mtime_ns && a.ctime_ns == b.ctime_ns &&
-         a.atime_ns == b.atime_ns && a.special == b.special && a.device == b.device && a.allocated_bytes == b.allocated_bytes && a.version == b.version && a.symlink_target == b.symlink_target;
+         a.atime_ns == b.atime_ns && a.keeps_attributes == b.keeps_attributes && a.special == b.special && a.device == b.device && a.allocated_bytes == b.allocated_bytes && a.version == b.version && a.symlink_target == b.symlink_target;
 }
 
 }  // namespace hearth::master

@@ -59,6 +59,9 @@ struct Inode {
   std::optional<std::uint64_t> allocated_bytes;
   std::string version;
   std::string symlink_target;
+  // Mode, owner and mtime were given through Hearth to an object whose store keeps none: they hold as long as it has this
+  // version; those of a directory as long as it is there.
+  bool keeps_attributes = false;
   Moment checked;      // the under-store was asked then, and this is what it said
   DirectoryLoad load;  // directories only
   bool operator==(const Inode&) const = default;
@@ -120,6 +123,8 @@ inline constexpr std::size_t entry_key_prefix_bytes = 8;
 
 // What the under-store said, as an inode record without id and load.
 Inode inode_from_object(const ObjectInfo& object, Moment checked);
+// What `known` keeps of its own goes on in `fresh`, what the store says of the same object now.
+void keep_attributes(const Inode& known, Inode& fresh);
 // Whether everything but `checked` and `load` is the same.
 bool same_attributes(const Inode& a, const Inode& b);
 

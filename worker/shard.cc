@@ -33,6 +33,7 @@ AttachmentLimits limits_of(const WorkerOptions& options) {
 
 Shard::Shard(ShardContext context, WorkerOptions options)
     : options_(std::move(options)), executor_(context.executor), clock_(context.clock), rng_(context.rng),
+      store_pool_(context.store_pool),
       compute_pool_(context.compute_pool),
       open_device_(context.open_device ? std::move(context.open_device) : open_disk), id_{options_.worker_id}, transport_(std::move(context.transport)),
       attachments_(executor_, context.store_pool, std::move(context.open_store), limits_of(options_)),
@@ -106,7 +107,7 @@ Status Shard::make_parts() {
   grants_ = std::make_unique<GrantHandler>(*service_, *server_);
   reads_ = std::make_unique<ReadHandler>(*service_, *grants_);
   batches_ = std::make_unique<ReadManyHandler>(*service_, executor_);
-  store_files_ = std::make_unique<StoreFiles>(*service_);
+  store_files_ = std::make_unique<StoreFiles>(*service_, store_pool_);
   block_calls_ = std::make_unique<BlockHandlers>(*service_);
   observe_calls_ = std::make_unique<ObserveHandlers>(*service_);
   return ok();
@@ -122,6 +123,7 @@ void Shard::serve_calls() {
   on(Method::grant, [this](Call call) { return grants_->grant(std::move(call)); });
   on(Method::release, [this](Call call) { return grants_->release(std::move(call)); });
   on(Method::open_store_file, [this](Call call) { return store_files_->open(std::move(call)); });
+  on(Method::publish_store_file, [this](Call call) { return store_files_->publish(std::move(call)); });
   on(Method::load, [this](Call call) { return block_calls_->load(std::move(call)); });
   on(Method::free_blocks, [this](Call call) { return block_calls_->free_blocks(std::move(call)); });
   on(Method::report_corrupt, [this](Call call) { return block_calls_->report_corrupt(std::move(call)); });

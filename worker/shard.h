@@ -104,6 +104,7 @@ class Shard {
   Executor executor_;
   Clock& clock_;
   Rng& rng_;
+  BlockingPool& store_pool_;
   BlockingPool& compute_pool_;
   DiskOpener open_device_;
   WorkerId id_;

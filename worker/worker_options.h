@@ -39,6 +39,7 @@ struct WorkerOptions {
   std::string advertise;                    // what others dial; "" = the bound address
   std::string local_socket;                 // path of the Unix socket; "" = no short-circuit
   std::uint32_t local_socket_mode = 0660;
+  std::string staging_directory = "/var/tmp";  // of files that are being written to stores that take them whole
   std::string host;                         // for people; "" = the machine's name
   std::string version;                      // of this build
   std::string metrics_address;              // told to whoever asks for the status

@@ -40,6 +40,7 @@ WorkerOptions worker_options(const WorkerConfig& config, const std::string& metr
   options.listen = config.listen;
   options.advertise = config.advertise;
   options.local_socket = config.local_socket;
+  options.staging_directory = config.staging_directory;
   options.host = config.host;
   options.version = build_version();
   options.metrics_address = metrics_address;

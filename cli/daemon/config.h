@@ -124,6 +124,7 @@ struct WorkerConfig {
   std::string listen = "127.0.0.1:19801";
   std::string advertise;
   std::string local_socket = "/run/hearth/worker/worker.sock";
+  std::string staging_directory = "/var/tmp";
   std::string host;
   std::uint32_t fetch_parallelism = 16;
   std::uint32_t readahead_pages = 16;
@@ -138,6 +139,8 @@ struct WorkerConfig {
     v.field("listen", listen, {.help = "host:port of the data server. Without TLS: keep it on a trusted network."});
     v.field("advertise", advertise, {.help = "host:port that others dial; empty is the bound address."});
     v.field("local_socket", local_socket, {.help = "Unix socket for clients of this host (short-circuit reads); empty is none."});
+    v.field("staging_directory", staging_directory,
+            {.help = "Files that are being written to S3 or HDFS lie here, without a name, until they are closed."});
     v.field("host", host, {.help = "Name shown to people; empty is the name of the machine."});
     v.field("fetch_parallelism", fetch_parallelism, {.help = "Page fetches at once per attachment.", .min = 1, .max = 256});
     v.field("readahead_pages", readahead_pages, {.help = "Pages fetched ahead of a sequential reader.", .min = 0, .max = 1024});

@@ -7,9 +7,12 @@
 #include "common/outcome_wire.h"
 #include "proto/hearth.pb.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 namespace hearth {
@@ -31,6 +34,10 @@ struct WritableFile::Impl {
   UniqueFd fd;
   std::string version;
   bool is_new = false;
+  bool is_staged = false;
+  bool must_be_new = false;            // nothing may be there when it is published for the first time
+  std::atomic<bool> published{false};
+  std::atomic<bool> changed{false};    // since it was published, or at all
 };
 
 // What is cached under each name that the change has to do with is wrong now; under a directory that moved, everything.
@@ -81,6 +88,7 @@ Task<ClientImpl::InPlace> ClientImpl::open_in_place(OpenForWriting how, Caller c
   request.set_exclusive(how.exclusive);
   request.set_truncate(how.truncate);
   request.set_mode(how.mode);
+  request.set_without_content(how.without_content);
   RpcCall call;
   call.method = Method::open_store_file;
   call.body = request.SerializeAsString();
@@ -98,7 +106,49 @@ Task<ClientImpl::InPlace> ClientImpl::open_in_place(OpenForWriting how, Caller c
   opened.fd = std::move(answer->fds.front());
   opened.version = reply.version();
   opened.is_new = reply.created();
+  opened.is_staged = reply.staged();
   co_return opened;
+}
+
+Task<Changed> ClientImpl::publish(std::string path, int fd, bool must_be_new) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) co_return system_call_failed(path, "stat");
+  CO_CHECK_OK(co_await parts_->peers.refresh(client::Freshness::whatever_is_known, metadata_deadline()));
+  std::optional<client::Reach> worker = parts_->peers.local_worker();
+  if (!worker) {
+    CO_CHECK_OK(co_await parts_->peers.refresh(client::Freshness::refreshed, metadata_deadline()));
+    worker = parts_->peers.local_worker();
+  }
+  if (!worker) co_return Error(Code::unavailable, path + " can not be published: no worker runs on this host now; it is kept until then");
+  proto::PublishStoreFileRequest request;
+  request.set_path(path);
+  request.set_must_be_new(must_be_new);
+  RpcCall call;
+  call.method = Method::publish_store_file;
+  call.body = request.SerializeAsString();
+  call.fds = {fd};
+  proto::PublishStoreFileReply reply;
+  // A slow link takes 4 MiB/s.
+  constexpr std::int64_t slow_bytes_per_second = 4 << 20;
+  const Deadline deadline = Deadline::after(clock_, std::chrono::seconds(60 + info.st_size / slow_bytes_per_second));
+  Result<RpcReply> answer = co_await client::call_and_decode(worker->channel, std::move(call), &reply, deadline);
+  parts_->resolver.forget(path);
+  parts_->resolver.forget(client::parent_of(path));
+  if (!answer) co_return std::move(answer).error();
+  Status outcome = outcome_from_wire(reply.refused());
+  if (!outcome) co_return std::move(outcome).error();
+  // The store keeps no more than the content; the master looks at it and keeps the rest.
+  SetAttributes set;
+  set.path = path;
+  set.mode = info.st_mode & 07777;
+  set.uid = info.st_uid;
+  set.gid = info.st_gid;
+  set.mtime = SetAttributes::Time{.now = false, .ns = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec};
+  const Caller self{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0};
+  Result<Changed> changed = co_await change(set, self);
+  // A store with users of its own may not let us give the file away. Its content is there.
+  if (!changed && changed.code() == Code::permission_denied) changed = co_await change(LookAgain{.path = path}, self);
+  co_return changed;
 }
 
 Task<ClientImpl::Xattrs> ClientImpl::xattrs(std::string path, std::string name, Caller caller) {
@@ -133,6 +183,9 @@ Result<WritableFile> Client::open_for_writing(const OpenForWriting& how, const C
   file->fd = std::move(opened.fd);
   file->version = std::move(opened.version);
   file->is_new = opened.is_new;
+  file->is_staged = opened.is_staged;
+  file->changed = opened.is_new || how.truncate || how.without_content;
+  file->must_be_new = how.create && how.exclusive && opened.is_new;
   return WritableFile(std::move(file));
 }
 
@@ -155,6 +208,8 @@ int WritableFile::fd() const { return impl_ ? impl_->fd.get() : -1; }
 
 bool WritableFile::is_new() const { return impl_ && impl_->is_new; }
 
+bool WritableFile::is_staged() const { return impl_ && impl_->is_staged; }
+
 const std::string& WritableFile::version() const {
   static const std::string none;
   return impl_ ? impl_->version : none;
@@ -172,37 +227,62 @@ Result<std::size_t> WritableFile::pread(std::span<std::byte> into, std::uint64_t
 
 Status WritableFile::pwrite(std::span<const std::byte> bytes, std::uint64_t offset) const {
   CHECK_OK(usable());
+  impl_->changed = true;
   return write_at(fd(), bytes, offset, impl_->path);
 }
 
 Status WritableFile::append(std::span<const std::byte> bytes) const {
   CHECK_OK(usable());
+  impl_->changed = true;
   return append_to(fd(), bytes, impl_->path);
 }
 
 Status WritableFile::truncate(std::uint64_t length_bytes) const {
   CHECK_OK(usable());
+  impl_->changed = true;
   return ::ftruncate(fd(), static_cast<off_t>(length_bytes)) == 0 ? ok() : system_call_failed(impl_->path, "truncate");
 }
 
 Status WritableFile::sync() const {
   CHECK_OK(usable());
+  if (impl_->is_staged) {
+    if (impl_->changed) CHECK_OK(publish());
+    return ok();
+  }
   return ::fsync(fd()) == 0 ? ok() : system_call_failed(impl_->path, "sync");
+}
+
+Result<FileStatus> WritableFile::publish(std::string_view as) const {
+  CHECK_OK(usable());
+  if (!impl_->is_staged) return Error(Code::invalid_argument, impl_->path + " is written in place, there is nothing to publish");
+  const std::string path = as.empty() ? impl_->path : std::string(as);
+  CHECK_OK(client::check_path(path));
+  const bool must_be_new = impl_->must_be_new && !impl_->published && path == impl_->path;
+  impl_->changed = false;  // before: what is written meanwhile may not be part of it
+  auto published = impl_->client->wait(impl_->client->publish(path, fd(), must_be_new));
+  if (!published) {
+    impl_->changed = true;
+    return std::move(published).error();
+  }
+  impl_->published = true;
+  Changed changed = std::move(*published);
+  if (!changed.status) return Error(Code::not_found, path + " was removed meanwhile");
+  return std::move(*changed.status);
 }
 
 Result<FileStatus> WritableFile::close() {
   CHECK_OK(usable());
+  if (impl_->is_staged && impl_->changed) {
+    TRY(status, publish());
+    impl_ = nullptr;
+    return status;
+  }
   const std::shared_ptr<Impl> last = std::exchange(impl_, nullptr);
   if (::close(last->fd.release()) != 0 && errno != EINTR) return system_call_failed(last->path, "close");
   const Caller self{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0};
   TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path}, self)));
   if (!changed.status) return Error(Code::not_found, last->path + " was removed meanwhile");
   return std::move(*changed.status);
-}
-
-int WritableFile::release() {
-  if (!impl_) return -1;
-  return std::exchange(impl_, nullptr)->fd.release();
 }
 
 }  // namespace hearth

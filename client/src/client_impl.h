@@ -72,6 +72,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
     UniqueFd fd;
     std::string version;
     bool is_new = false;
+    bool is_staged = false;
   };
   struct Xattrs {
     std::string value;
@@ -79,6 +80,8 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   };
   Task<Changed> change(Change change, Caller caller);
   Task<InPlace> open_in_place(OpenForWriting how, Caller caller);
+  // `fd` is borrowed until the task ends.
+  Task<Changed> publish(std::string path, int fd, bool must_be_new);
   Task<Xattrs> xattrs(std::string path, std::string name, Caller caller);  // without a name: the names
 
   Task<> obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block, client::GrantOf what);

@@ -214,22 +214,19 @@ TEST_F(Writing, OpensAsTheyAreAskedTo) {
   EXPECT_EQ(made.close().code(), Code::not_found) << "it was removed meanwhile";
 }
 
-TEST_F(Writing, AReleasedDescriptorIsTheCallersAndNobodyIsTold) {
+TEST_F(Writing, WhatIsWrittenToTheDescriptorItselfIsToldAtClose) {
   start();
   const Client client = connect();
   ASSERT_TRUE(create(client, "/data/f", "told").close());
   WritableFile file = open(client, {.path = "/data/f"});
-  const WritableFile copy = file;
-  const int fd = file.release();
-  ASSERT_GE(fd, 0);
-  EXPECT_EQ(file.fd(), -1);
-  EXPECT_EQ(file.release(), -1);
-  EXPECT_EQ(copy.fd(), -1) << "copies of the handle are the same open file";
-  EXPECT_EQ(::pwrite(fd, "more..", 6, 0), 6);
-  EXPECT_EQ(::fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
-  EXPECT_EQ(::close(fd), 0);
+  EXPECT_FALSE(file.is_staged());
+  EXPECT_EQ(file.publish().code(), Code::invalid_argument) << "it is written in place";
+  ASSERT_GE(file.fd(), 0);
+  EXPECT_EQ(::fcntl(file.fd(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+  EXPECT_EQ(::pwrite(file.fd(), "more..", 6, 0), 6);
   EXPECT_EQ(client.stat("/data/f")->length_bytes, 4U) << "within the TTL";
-  ASSERT_EQ(change(client, LookAgain{.path = "/data/f"}), Code::ok);
+  ASSERT_TRUE(file.close());
+  EXPECT_EQ(file.fd(), -1);
   EXPECT_EQ(content(client, "/data/f"), "more..");
 }
 

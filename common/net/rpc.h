@@ -45,6 +45,7 @@ struct RpcCall {
   // Reply payload is read straight into this; a reply that does not fit is `bad_frame`. It must
   // live until the call ends. Payload checksums are verified (`corrupt` on mismatch).
   std::span<std::byte> into;
+  std::vector<int> fds;  // borrowed until the call ends; Unix sockets only
 };
 
 struct RpcReply {
@@ -90,6 +91,8 @@ class ServerCall {
   virtual ~ServerCall() = default;
   virtual Method method() const = 0;
   virtual const std::string& body() const = 0;
+  // Descriptors that came with the request, once.
+  virtual std::vector<UniqueFd> take_fds() = 0;
   virtual Deadline deadline() const = 0;
   virtual const TraceContext& trace() const = 0;
   virtual const PeerIdentity& peer() const = 0;

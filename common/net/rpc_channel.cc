@@ -5,7 +5,11 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <exception>
 #include <unordered_map>
 #include <utility>
@@ -25,6 +29,7 @@ struct Pending {
   std::shared_ptr<ChannelCore> channel;
   std::uint64_t id = 0;
   RpcCall call;
+  std::vector<UniqueFd> fds;  // of call.fds, to be sent
   Deadline deadline = Deadline::never();
   bool sent = false;
   std::optional<Error> given_up;  // ends with this as soon as nothing writes into its memory
@@ -114,6 +119,9 @@ Status ChannelCore::admit(const RpcCall& call, Deadline deadline) const {
                                              std::to_string(call.body.size()) +
                                              " bytes is longer than the protocol allows; split it");
   }
+  if (!call.fds.empty() && (peer_.kind != Address::Kind::unix_socket || call.fds.size() > max_fds_per_frame)) {
+    return Error(Code::invalid_argument, "descriptors of " + std::string(name(call.method)) + " can not travel over this connection");
+  }
   if (pending_.size() >= context_.limits.max_in_flight) {
     return Error(Code::overloaded, "too many calls are outstanding at " + peer_.to_string() + "; try again later");
   }
@@ -130,6 +138,10 @@ Task<RpcReply> ChannelCore::call(std::shared_ptr<ChannelCore> self, RpcCall call
   pending.channel = self;
   pending.call = std::move(call);
   pending.deadline = deadline;
+  for (const int fd : pending.call.fds) {
+    pending.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!pending.fds.back()) co_return Error(Code::invalid_argument, "a descriptor to be sent can not be duplicated: " + std::string(std::strerror(errno)));
+  }
   self->begin(pending);
   std::function<void()> on_cancel = [&pending] {
     pending.channel->give_up(
@@ -166,6 +178,7 @@ void ChannelCore::transmit(Pending& pending) {
         static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 1, no_deadline_ms - 1));
   }
   frame.body = std::move(pending.call.body);
+  frame.fds = std::move(pending.fds);
   pending.sent = true;
   link_->post(std::move(frame));
 }

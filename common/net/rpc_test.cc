@@ -241,6 +241,45 @@ TEST_P(RpcOverUnixSockets, GivesEachOfManyPipelinedCallsItsOwnDescriptors) {
   }
 }
 
+Task<ServerReply> read_descriptors(std::shared_ptr<ServerCall> call) {
+  ServerReply reply;
+  for (const UniqueFd& fd : call->take_fds()) {
+    char text[16] = "";
+    if (::pread(fd.get(), text, sizeof text, 0) < 0) co_return Error(Code::io_error, "read");
+    reply.body += text;
+  }
+  co_return std::move(reply);
+}
+
+TEST_P(RpcOverUnixSockets, TakesDescriptorsWithARequestAndLeavesThemToTheCaller) {
+  listen();
+  server_->handle(Method::grant, read_descriptors);
+  const UniqueFd one(::memfd_create("one", MFD_CLOEXEC));
+  const UniqueFd two(::memfd_create("two", MFD_CLOEXEC));
+  ASSERT_EQ(::write(one.get(), "one,", 4), 4);
+  ASSERT_EQ(::write(two.get(), "two", 3), 3);
+  for (int again = 0; again < 3; ++again) {
+    RpcCall asking = call_of(Method::grant, "");
+    asking.fds = {one.get(), two.get()};
+    auto reply = call(std::move(asking));
+    ASSERT_TRUE(reply) << reply.error().to_string();
+    EXPECT_EQ(reply->body, "one,two");
+  }
+  RpcCall closed = call_of(Method::grant, "");
+  closed.fds = {-1};
+  EXPECT_EQ(call(std::move(closed)).code(), Code::invalid_argument);
+  EXPECT_TRUE(call(call_of(Method::grant, ""))) << "the connection is as good as before";
+}
+
+TEST_P(RpcOverSockets, RefusesDescriptorsInARequestOverTcp) {
+  if (GetParam() != Address::Kind::tcp) return;
+  listen();
+  server_->handle(Method::grant, read_descriptors);
+  RpcCall asking = call_of(Method::grant, "");
+  asking.fds = {STDIN_FILENO};
+  EXPECT_EQ(call(std::move(asking)).code(), Code::invalid_argument);
+}
+
 Task<ServerReply> who(std::shared_ptr<ServerCall> call) {
   ServerReply reply;
   reply.body = call->peer().is_local ? std::to_string(call->peer().pid) : "remote";

@@ -30,10 +30,11 @@ std::string describe_exception() {
 
 // ---- a call ------------------------------------------------------------------------------
 
-ServedCall::ServedCall(std::shared_ptr<ServerConnection> owner, FrameHeader header, std::string body, Deadline deadline)
+ServedCall::ServedCall(std::shared_ptr<ServerConnection> owner, Frame frame, Deadline deadline)
     : owner_(std::move(owner)),
-      header_(header),
-      body_(std::move(body)),
+      header_(frame.header),
+      body_(std::move(frame.body)),
+      fds_(std::move(frame.fds)),
       deadline_(deadline),
       canceller_(owner_->executor()) {}
 
@@ -149,7 +150,6 @@ Status ServerConnection::on_hello(const Frame& frame) {
 
 Status ServerConnection::on_request(Frame frame) {
   const std::uint64_t id = frame.header.request_id;
-  if (!frame.fds.empty()) return Error(Code::bad_frame, "a request with descriptors");
   if (calls_.contains(id)) return Error(Code::bad_frame, "request id " + std::to_string(id) + " is in use already");
   const RpcLimits& limits = context_.limits;
   if (calls_.size() >= limits.max_in_flight ||
@@ -168,7 +168,7 @@ Status ServerConnection::on_request(Frame frame) {
     deadline = Deadline::after(context_.clock, std::chrono::milliseconds(frame.header.deadline_ms));
     alarm_->ring_by(deadline.when());
   }
-  auto call = std::make_shared<ServedCall>(shared_from_this(), frame.header, std::move(frame.body), deadline);
+  auto call = std::make_shared<ServedCall>(shared_from_this(), std::move(frame), deadline);
   calls_.emplace(id, call);
   body_bytes_ += call->body_bytes();
   auto done = [self = shared_from_this(), call](const std::exception_ptr&, const Status&) { self->ended(call); };

@@ -28,10 +28,11 @@ class ConnectionObserver {
 
 class ServedCall final : public ServerCall {
  public:
-  ServedCall(std::shared_ptr<ServerConnection> owner, FrameHeader header, std::string body, Deadline deadline);
+  ServedCall(std::shared_ptr<ServerConnection> owner, Frame frame, Deadline deadline);
 
   Method method() const override { return header_.method; }
   const std::string& body() const override { return body_; }
+  std::vector<UniqueFd> take_fds() override { return std::move(fds_); }
   Deadline deadline() const override { return deadline_; }
   const TraceContext& trace() const override { return header_.trace; }
   const PeerIdentity& peer() const override;
@@ -50,6 +51,7 @@ class ServedCall final : public ServerCall {
   std::shared_ptr<ServerConnection> owner_;
   FrameHeader header_;
   std::string body_;
+  std::vector<UniqueFd> fds_;
   Deadline deadline_;
   std::optional<Error> cancelled_;
   Canceller canceller_;

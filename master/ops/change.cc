@@ -3,6 +3,11 @@
 
 #include "common/change_wire.h"
 
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
 namespace hearth::master {
 
 namespace {
@@ -10,11 +15,6 @@ namespace {
 bool takes_a_name_away(const Change& change) {
   return std::holds_alternative<RemoveFile>(change) || std::holds_alternative<RemoveDirectory>(change) ||
          std::holds_alternative<Rename>(change);
-}
-
-bool makes_a_name(const Change& change) {
-  return std::holds_alternative<MakeDirectory>(change) || std::holds_alternative<MakeNode>(change) ||
-         std::holds_alternative<MakeSymlink>(change) || std::holds_alternative<MakeLink>(change);
 }
 
 Error mount_point(const NamespacePath& path) {
@@ -59,39 +59,63 @@ Result<std::optional<FileView>> MetadataService::record_touched(const Place& obj
   return out;
 }
 
-Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline deadline) {
-  CO_TRY(place, place_to_change(path_of(change)));
-  Place object = place;  // where it is afterwards
-  path_of(change) = place.store_path;
+Result<MetadataService::Places> MetadataService::places_of(const Change& change) const {
+  TRY(place, place_to_change(path_of(change)));
   if (takes_a_name_away(change) && (place.store_path.empty() || namespace_->attachments().has_below(place.path))) {
-    co_return mount_point(place.path);
+    return mount_point(place.path);
   }
   // What stands there for the attachments below it hides what the store would get.
   if (makes_a_name(change) && namespace_->attachments().has_below(place.path)) {
-    co_return Error(Code::already_exists, printable(place.path.text()) + " is a directory that leads to an attachment");
+    return Error(Code::already_exists, printable(place.path.text()) + " is a directory that leads to an attachment");
   }
-  if (std::string* other = other_path_of(change)) {
-    CO_TRY(other_place, place_to_change(*other));
-    if (other_place.attachment.id != place.attachment.id) {
-      co_return Error(Code::unsupported, printable(place.path.text()) + " and " + printable(other_place.path.text()) +
-                                             " are of two attachments; copy and remove instead")
+  Places out{.object = std::move(place), .other = std::nullopt};
+  if (const std::string* other = other_path_of(change)) {
+    TRY(other_place, place_to_change(*other));
+    if (other_place.attachment.id != out.object.attachment.id) {
+      return Error(Code::unsupported, printable(out.object.path.text()) + " and " + printable(other_place.path.text()) +
+                                          " are of two attachments; copy and remove instead")
           .with_error_number(EXDEV);
     }
     if (other_place.store_path.empty() || namespace_->attachments().has_below(other_place.path)) {
-      co_return mount_point(other_place.path);
+      return mount_point(other_place.path);
     }
-    *other = other_place.store_path;
-    if (std::holds_alternative<Rename>(change)) object = other_place;
+    out.other = std::move(other_place);
   }
-  std::vector<ChangeKey> keys{{place.attachment.id, place.store_path}};
-  if (const std::string* other = other_path_of(change); other != nullptr && *other != place.store_path) {
-    keys.emplace_back(place.attachment.id, *other);
+  return out;
+}
+
+Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline deadline) {
+  CO_TRY(places, places_of(change));
+  const AttachmentRow& row = places.object.attachment;
+  CO_TRY(store, co_await stores_.of(row.id, row.uri, row.settings.store_options, deadline));
+  const bool staged = store->capabilities().writing == StoreCapabilities::Writing::staged;
+  Namespace::KeptAttributes kept;
+  if (staged) CO_CHECK_OK(co_await check_rights(change, places, caller, deadline));
+  if (staged && !store->capabilities().has_posix_attributes) {
+    CO_TRY(given, co_await attributes_after(change, places, caller, deadline));
+    kept = given;
+  }
+  // Where it is afterwards.
+  const Place& object = std::holds_alternative<Rename>(change) ? *places.other : places.object;
+  std::vector<ChangeKey> keys{{row.id, places.object.store_path}};
+  path_of(change) = places.object.store_path;
+  if (places.other) {
+    *other_path_of(change) = places.other->store_path;
+    if (places.other->store_path != places.object.store_path) keys.emplace_back(row.id, places.other->store_path);
   }
   auto mine = std::make_shared<Flight<>>(namespace_->next_moment(parts_.clock.now()));
   CO_CHECK_OK(co_await enter_change(keys, mine, deadline));
-  Result<ChangeResult> done = co_await change_in_store(place.attachment, std::move(change), std::move(caller), deadline);
+  Result<ChangeResult> done = co_await store->change(std::move(change), std::move(caller), deadline);
   Result<std::optional<FileView>> file;
   if (done) file = record_touched(object, done->touched);
+  if (done && file && *file && kept.any()) {
+    Result<Inode> given = namespace_->give_attributes((*file)->inode.id, kept);
+    if (given) {
+      (*file)->inode = std::move(*given);
+    } else {
+      file = std::move(given).error();
+    }
+  }
   leave_change(keys, mine);
   if (!done) co_return std::move(done).error();
   if (!file) co_return std::move(file).error();
@@ -102,9 +126,79 @@ Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline
   co_return out;
 }
 
-Task<ChangeResult> MetadataService::change_in_store(AttachmentRow row, Change change, Caller caller, Deadline deadline) {
-  CO_TRY(store, co_await stores_.of(row.id, row.uri, row.settings.store_options, deadline));
-  co_return co_await store->change(std::move(change), std::move(caller), deadline);
+namespace {
+
+bool is_in(const Caller& caller, std::uint32_t gid) {
+  return caller.gid == gid || std::find(caller.groups.begin(), caller.groups.end(), gid) != caller.groups.end();
+}
+
+bool may_change_names(const Inode& directory, const Caller& caller) {
+  constexpr std::uint32_t write_and_search = 3;
+  unsigned shift = 0;
+  if (caller.uid == directory.uid) {
+    shift = 6;
+  } else if (is_in(caller, directory.gid)) {
+    shift = 3;
+  }
+  return ((directory.mode >> shift) & write_and_search) == write_and_search;
+}
+
+Error not_allowed(const NamespacePath& path, int number) {
+  return Error(Code::permission_denied, printable(path.text()) + ": not allowed").with_error_number(number);
+}
+
+NamespacePath directory_of(const NamespacePath& path) { return path.ancestor(path.components().size() - 1); }
+
+}  // namespace
+
+Task<> MetadataService::check_rights(const Change& change, const Places& places, const Caller& caller, Deadline deadline) {
+  const bool changes_nothing = std::holds_alternative<LookAgain>(change) || std::holds_alternative<SyncDirectory>(change);
+  if (caller.uid == 0 || changes_nothing) co_return ok();
+  const bool changes_names = makes_a_name(change) || takes_a_name_away(change);
+  if (!changes_names) {
+    CO_TRY(object, co_await stat(places.object.path, Freshness::cached, deadline));
+    if (object.inode.uid != caller.uid) co_return not_allowed(places.object.path, EPERM);
+    const auto* set = std::get_if<SetAttributes>(&change);
+    const bool gives_away = set != nullptr && ((set->uid && *set->uid != caller.uid) || (set->gid && !is_in(caller, *set->gid)));
+    if (gives_away) co_return not_allowed(places.object.path, EPERM);
+    co_return ok();
+  }
+  std::vector<const Place*> names{&places.object};
+  if (places.other) names.push_back(&*places.other);
+  for (const Place* name : names) {
+    CO_TRY(directory, co_await stat(directory_of(name->path), Freshness::cached, deadline));
+    if (!may_change_names(directory.inode, caller)) co_return not_allowed(name->path, EACCES);
+    if ((directory.inode.mode & S_ISVTX) == 0 || directory.inode.uid == caller.uid || makes_a_name(change)) continue;
+    Result<FileView> there = co_await stat(name->path, Freshness::cached, deadline);
+    if (there && there->inode.uid != caller.uid) co_return not_allowed(name->path, EPERM);
+  }
+  co_return ok();
+}
+
+Task<Namespace::KeptAttributes> MetadataService::attributes_after(const Change& change, const Places& places,
+                                                                  const Caller& caller, Deadline deadline) {
+  Namespace::KeptAttributes out;
+  if (const auto* made = std::get_if<MakeDirectory>(&change)) {
+    CO_TRY(parent, co_await stat(directory_of(places.object.path), Freshness::cached, deadline));
+    const bool inherits = (parent.inode.mode & S_ISGID) != 0;
+    out.mode = (made->mode & 07777 & ~caller.umask) | (inherits ? static_cast<std::uint32_t>(S_ISGID) : 0U);
+    out.uid = caller.uid;
+    out.gid = inherits ? parent.inode.gid : caller.gid;
+  } else if (const auto* set = std::get_if<SetAttributes>(&change)) {
+    out.mode = set->mode;
+    out.uid = set->uid;
+    out.gid = set->gid;
+    if (set->mtime) out.mtime_ns = set->mtime->now ? parts_.clock.wall_now().time_since_epoch().count() : set->mtime->ns;
+  } else if (std::holds_alternative<Rename>(change)) {
+    Result<FileView> moved = co_await stat(places.object.path, Freshness::cached, deadline);
+    if (moved && moved->inode.keeps_attributes) {
+      out.mode = moved->inode.mode;
+      out.uid = moved->inode.uid;
+      out.gid = moved->inode.gid;
+      out.mtime_ns = moved->inode.mtime_ns;
+    }
+  }
+  co_return out;
 }
 
 Task<> MetadataService::enter_change(std::vector<ChangeKey> keys, std::shared_ptr<Flight<>> mine, Deadline deadline) {

@@ -1,8 +1,11 @@
-// A file of a local under-store, open in place: what is written is in the store when the call returns.
+// A file that is open for writing. In a local under-store it is open in place: what is written is in the store when the call
+// returns. In a store whose objects are replaced whole (S3, HDFS) it is a staged copy on this host, which becomes the object
+// at sync(), publish() and close(), all or nothing; until then nobody else sees any of it.
 //
 // Readers of the cache see it after close(), or within the attachment's metadata_ttl.
 // Threads: any number may read and write at once; close() when they are done.
-// Owns:    a descriptor of the file itself. The destructor closes it without a word to the master.
+// Owns:    a descriptor of the file itself, or of the staged copy. The destructor closes it without a word to the master, and
+//          drops what was staged and not published.
 // Fails:   as the system call did, with its errno (Error::error_number): no_space, io_error, ...
 #pragma once
 
@@ -15,6 +18,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace hearth {
 
@@ -27,6 +31,7 @@ class HEARTH_API WritableFile {
   Status usable() const;
   int fd() const;         // borrowed
   bool is_new() const;    // the open made it
+  bool is_staged() const;
   const std::string& version() const;  // when it was opened
 
   // Up to into.size() bytes; short only at the end of the file.
@@ -36,13 +41,15 @@ class HEARTH_API WritableFile {
   // All of `bytes` behind what is there, whoever else appends.
   Status append(std::span<const std::byte> bytes) const;
   Status truncate(std::uint64_t length_bytes) const;
-  // On stable storage when it returns.
+  // On stable storage when it returns; a staged copy that was changed is published.
   Status sync() const;
-  // Tells the master, so that whoever opens the file from now on sees what was written; answers what the file is now.
+  // A staged copy becomes the object, with its mode, owner and mtime, under `as` ("": the path it was opened with). The last to
+  // publish wins, but a file that was opened exclusively fails with already_exists when somebody was faster. The descriptor
+  // may be a duplicate of fd(): what it refers to counts. Answers what the file is now.
+  Result<FileStatus> publish(std::string_view as = {}) const;
+  // Publishes what was changed through this object since it was published last (not what was written to fd() alone); tells the master, so that whoever opens the file from now on sees what was written; answers what
+  // the file is now. A staged copy that could not be published is still open then: try again, or drop it.
   Result<FileStatus> close();
-  // The descriptor, which is the caller's to close from here; this is as never opened.
-  int release();
-
  private:
   friend class Client;
   struct Impl;

@@ -98,6 +98,7 @@ struct OpenForWriting {
   bool exclusive = false;   // with create: already_exists when something is there
   bool truncate = false;
   std::uint32_t mode = 0;   // of a created file
+  bool without_content = false;  // what is in it now will not be read: a store that is written whole does not fetch it
 };
 
 }  // namespace hearth
