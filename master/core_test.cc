@@ -104,15 +104,15 @@ TEST(Records, KeepTheirGoldenBytes) {
   inode.version = "v1";
   inode.checked = Moment{3, 300};
   inode.load = DirectoryLoad{5, Moment{3, 200}, "v0", 9};
-  EXPECT_EQ(hex(encode(inode)), "02018020ed03e807640202010276310003d8040503900302763009" "00" "00");
+  EXPECT_EQ(hex(encode(inode)), "02018020ed03e807640202010276310003d8040503900302763009" "00" "00" "00");
   inode.atime_ns = -64;
   inode.allocated_bytes = 4096;
-  EXPECT_EQ(hex(encode(inode)), "02018020ed03e807640202010276310003d8040503900302763009" "7f" "8120");
+  EXPECT_EQ(hex(encode(inode)), "02018020ed03e807640202010276310003d8040503900302763009" "7f" "8120" "00");
   inode.type = FileType::other;
   inode.special = S_IFCHR;
   inode.device = 0x103;
   inode.allocated_bytes = 0;
-  EXPECT_EQ(hex(encode(inode)), "02038020ed03e807640202010276310003d804" "7f" "01" "8040" "8302");
+  EXPECT_EQ(hex(encode(inode)), "02038020ed03e807640202010276310003d804" "7f" "01" "00" "8040" "8302");
   EXPECT_EQ(hex(encode(EntryRow{InodeId{300}, FileType::symlink, 1})), "0102ac0201");
   AttachmentRow row;
   row.id = AttachmentId{2};
@@ -160,7 +160,7 @@ TEST(Records, ReadInodesOfBothFormats) {
     // As a master of schema 2 wrote it: format 01, and neither an access time nor what is on the disk.
     std::string old = encode(inode);
     old.front() = 1;
-    old.resize(old.size() - (type == FileType::other ? 4 : 2));
+    old.resize(old.size() - (type == FileType::other ? 5 : 3));
     const Result<Inode> read = decode_inode(InodeId{9}, old);
     ASSERT_TRUE(read) << read.error().to_string();
     EXPECT_EQ(*read, inode);

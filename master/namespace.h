@@ -83,8 +83,8 @@ class Namespace {
   // What an object is given whose store can not keep it.
   struct KeptAttributes {
     std::optional<std::uint32_t> mode, uid, gid;
-    std::optional<std::int64_t> mtime_ns;
-    bool any() const { return mode || uid || gid || mtime_ns; }
+    std::optional<std::int64_t> mtime_ns, atime_ns, ctime_ns;
+    bool any() const { return ctime_ns.has_value(); }
   };
   Result<Inode> give_attributes(InodeId id, const KeptAttributes& given);
   // Records that parent/name was absent at `asked`. A directory's subtree becomes unreachable at once and is reaped later.

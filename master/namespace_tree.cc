@@ -153,6 +153,8 @@ Result<Inode> Namespace::give_attributes(InodeId id, const KeptAttributes& given
   if (given.uid) changed.uid = *given.uid;
   if (given.gid) changed.gid = *given.gid;
   if (given.mtime_ns) changed.mtime_ns = *given.mtime_ns;
+  if (given.atime_ns) changed.atime_ns = *given.atime_ns;
+  if (given.ctime_ns) changed.ctime_ns = *given.ctime_ns;
   Staged staged;
   staged.rows.put(Family::inode, number_key(id.value), encode(changed));
   CHECK_OK(commit(std::move(staged)));

@@ -313,6 +313,8 @@ void keep_attributes(const Inode& known, Inode& fresh) {
   fresh.uid = known.uid;
   fresh.gid = known.gid;
   fresh.mtime_ns = known.mtime_ns;
+  fresh.ctime_ns = known.ctime_ns;
+  fresh.atime_ns = known.atime_ns;
 }
 
 bool same_attributes(const Inode& a, const Inode& b) {

@@ -59,7 +59,7 @@ struct Inode {
   std::optional<std::uint64_t> allocated_bytes;
   std::string version;
   std::string symlink_target;
-  // Mode, owner and mtime were given through Hearth to an object whose store keeps none: they hold as long as it has this
+  // Mode, owner and times were given through Hearth to an object whose store keeps none: they hold as long as it has this
   // version; those of a directory as long as it is there.
   bool keeps_attributes = false;
   Moment checked;      // the under-store was asked then, and this is what it said

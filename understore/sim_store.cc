@@ -36,7 +36,7 @@ SimStore::SimStore(Clock& clock, std::string uri) : clock_(clock), uri_(std::mov
 SimStore::~SimStore() = default;
 
 StoreCapabilities SimStore::capabilities() const {
-  return StoreCapabilities{.writable = true, .directory_version_tracks_entries = true, .writing = StoreCapabilities::Writing::staged};
+  return StoreCapabilities{.writable = true, .keeps_set_attributes = false, .directory_version_tracks_entries = true, .writing = StoreCapabilities::Writing::staged};
 }
 
 void SimStore::set_reachable(SimReachable reachable) {

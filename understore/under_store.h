@@ -54,6 +54,7 @@ struct StoreCapabilities {
   bool writable = false;
   bool has_directories = true;      // false: directories are implied by keys
   bool has_posix_attributes = true;
+  bool keeps_set_attributes = true;  // false: SetAttributes changes nothing here, and nobody else's reader would see it
   bool directory_version_tracks_entries = false;  // an unchanged directory version proves an unchanged set of names
   // How files are changed. in_place: change(), open_for_writing() and xattrs, with POSIX's meaning. staged: change(), as far
   // as the store goes, and whole files by upload().

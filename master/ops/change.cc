@@ -90,8 +90,13 @@ Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline
   CO_TRY(store, co_await stores_.of(row.id, row.uri, row.settings.store_options, deadline));
   const bool staged = store->capabilities().writing == StoreCapabilities::Writing::staged;
   Namespace::KeptAttributes kept;
-  if (staged) CO_CHECK_OK(co_await check_rights(change, places, caller, deadline));
-  if (staged && !store->capabilities().has_posix_attributes) {
+  if (staged) {
+    // What is done is recorded below the directories that lead there, so they are to be known.
+    Result<FileView> known = co_await stat(places.object.path, Freshness::cached, deadline);
+    if (!known && is_away(known.code())) co_return std::move(known).error();
+    CO_CHECK_OK(co_await check_rights(change, places, caller, deadline));
+  }
+  if (staged && !store->capabilities().keeps_set_attributes) {
     CO_TRY(given, co_await attributes_after(change, places, caller, deadline));
     kept = given;
   }
@@ -147,6 +152,12 @@ Error not_allowed(const NamespacePath& path, int number) {
   return Error(Code::permission_denied, printable(path.text()) + ": not allowed").with_error_number(number);
 }
 
+// As a kernel does with a file that is given away; without group execution the second bit means mandatory locks.
+std::uint32_t without_set_ids(std::uint32_t mode) {
+  mode &= ~static_cast<std::uint32_t>(S_ISUID);
+  return (mode & S_IXGRP) != 0 ? mode & ~static_cast<std::uint32_t>(S_ISGID) : mode;
+}
+
 NamespacePath directory_of(const NamespacePath& path) { return path.ancestor(path.components().size() - 1); }
 
 }  // namespace
@@ -178,17 +189,27 @@ Task<> MetadataService::check_rights(const Change& change, const Places& places,
 Task<Namespace::KeptAttributes> MetadataService::attributes_after(const Change& change, const Places& places,
                                                                   const Caller& caller, Deadline deadline) {
   Namespace::KeptAttributes out;
+  const std::int64_t now = parts_.clock.wall_now().time_since_epoch().count();
+  const auto chosen = [now](const SetAttributes::Time& time) { return time.now ? now : time.ns; };
   if (const auto* made = std::get_if<MakeDirectory>(&change)) {
     CO_TRY(parent, co_await stat(directory_of(places.object.path), Freshness::cached, deadline));
     const bool inherits = (parent.inode.mode & S_ISGID) != 0;
     out.mode = (made->mode & 07777 & ~caller.umask) | (inherits ? static_cast<std::uint32_t>(S_ISGID) : 0U);
     out.uid = caller.uid;
     out.gid = inherits ? parent.inode.gid : caller.gid;
+    out.mtime_ns = now;
+    out.ctime_ns = now;
   } else if (const auto* set = std::get_if<SetAttributes>(&change)) {
     out.mode = set->mode;
     out.uid = set->uid;
     out.gid = set->gid;
-    if (set->mtime) out.mtime_ns = set->mtime->now ? parts_.clock.wall_now().time_since_epoch().count() : set->mtime->ns;
+    if (set->mtime) out.mtime_ns = chosen(*set->mtime);
+    if (set->atime) out.atime_ns = chosen(*set->atime);
+    out.ctime_ns = now;
+    if ((set->uid || set->gid) && !set->mode) {
+      CO_TRY(object, co_await stat(places.object.path, Freshness::cached, deadline));
+      if (object.inode.type == FileType::regular) out.mode = without_set_ids(object.inode.mode);
+    }
   } else if (std::holds_alternative<Rename>(change)) {
     Result<FileView> moved = co_await stat(places.object.path, Freshness::cached, deadline);
     if (moved && moved->inode.keeps_attributes) {
@@ -196,6 +217,8 @@ Task<Namespace::KeptAttributes> MetadataService::attributes_after(const Change& 
       out.uid = moved->inode.uid;
       out.gid = moved->inode.gid;
       out.mtime_ns = moved->inode.mtime_ns;
+      out.atime_ns = moved->inode.atime_ns;
+      out.ctime_ns = now;
     }
   }
   co_return out;

@@ -105,6 +105,7 @@ StoreCapabilities S3Store::capabilities() const {
   can.has_directories = false;
   can.writing = StoreCapabilities::Writing::staged;
   can.has_posix_attributes = false;
+  can.keeps_set_attributes = false;
   can.directory_version_tracks_entries = false;
   can.listing_resumes = true;
   can.preferred_read_bytes = client_.options().part_bytes;
