@@ -45,6 +45,7 @@ struct FileHandle {
   std::shared_ptr<SourceFile> file;  // shared: a prefetch and an abandoned read outlive the handle; null: a live file
   bool may_go_live = false;  // where changes are taken: the node is asked at each read
   enum class Pages : std::uint8_t { keep, drop } pages = Pages::keep;  // what the kernel cached of the node
+  bool writes_unseen = false;  // the kernel writes by itself, so that each close has to be announced
   UniqueFd quiet;  // opened with O_NOATIME: reads go through a descriptor of their own
   std::optional<MappedBlock> block;  // the whole file, when it was resident at open
   IoModes::Opened opened;
@@ -140,6 +141,7 @@ class FileSystem {
   Result<Live> go_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller);
   Result<std::shared_ptr<FileHandle>> open_live(NodeId node, LiveFile::Access access, int flags, const Caller& caller);
   void end_live(NodeId node);
+  void set_mode(FileHandle& handle, const LiveFile& file, int flags);
   Result<NodeEntry> lookup_and_open(NodeId parent, std::string_view name, const std::string& path);
   LiveFiles::Handle live_of(const FileHandle& handle) const;
   Result<FileStatus> look_again(NodeId node);
