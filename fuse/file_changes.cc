@@ -103,10 +103,18 @@ Result<std::shared_ptr<FileHandle>> FileSystem::open_live(NodeId node, LiveFile:
     auto quiet = live->file->reopen(O_RDONLY | O_NOATIME);
     if (quiet) handle->quiet = std::move(*quiet);
   }
-  handle->opened = modes_.open(node, nullptr, 0);
-  counters_.open_files.fetch_add(1, std::memory_order_relaxed);
-  counters_.opened_cached();
+  set_mode(*handle, *live->file, flags);
   return handle;
+}
+
+void FileSystem::set_mode(FileHandle& handle, const LiveFile& file, int flags) {
+  // What the kernel writes by itself into a staged copy nobody would know to publish.
+  handle.opened = file.is_staged() ? modes_.open(handle.node, nullptr, 0)
+                                   : file.with_descriptor([&](int fd) { return modes_.open_in_place(handle.node, fd); });
+  const bool through = handle.opened.mode == IoModes::Opened::Mode::passthrough;
+  handle.writes_unseen = through && (flags & O_ACCMODE) != O_RDONLY;
+  counters_.open_files.fetch_add(1, std::memory_order_relaxed);
+  through ? counters_.opened_passthrough() : counters_.opened_cached();
 }
 
 Result<NodeEntry> FileSystem::lookup_and_open(NodeId parent, std::string_view name, const std::string& path) {
@@ -141,9 +149,13 @@ void FileSystem::end_live(NodeId node) {
     }
   }
   auto known = nodes_.status(node);
-  const auto last = live->is_staged() ? Result<FileStatus>(Error(Code::stale, "staged")) : known ? live->status(*known) : Result<FileStatus>(known.error());
+  const auto last = known && !live->is_staged() ? live->status(*known) : Result<FileStatus>(Error(Code::stale, "nobody asks"));
   if (last && nodes_.has_name(node)) {
-    const auto now = look_again(node);
+    // Since it was told of at close(), nothing may have happened: a time that another change could share is of a version that
+    // nobody keeps.
+    const auto told = live->announced();
+    const bool known_already = told && told->ctime_ns == last->ctime_ns && told->length_bytes == last->length_bytes;
+    const auto now = known_already ? Result<FileStatus>(*told) : look_again(node);
     const bool ours = now && now->ctime_ns == last->ctime_ns && now->length_bytes == last->length_bytes &&
                       object_key(now->version) == object_key(known->version);
     if (ours) nodes_.adopt(node, *now);
@@ -269,9 +281,7 @@ Result<FileSystem::Created> FileSystem::create(NodeId parent, std::string_view n
   out.handle->node = node;
   out.handle->may_go_live = true;
   out.handle->writes = true;
-  out.handle->opened = modes_.open(node, nullptr, 0);
-  counters_.open_files.fetch_add(1, std::memory_order_relaxed);
-  counters_.opened_cached();
+  set_mode(*out.handle, *live, flags);
   if ((flags & O_TRUNC) != 0 && !opened.is_new) {
     const Status truncated = live->truncate(0, caller.uid);
     if (!truncated) {
@@ -409,8 +419,9 @@ Status FileSystem::write(const FileHandle& handle, std::span<const std::byte> by
 Status FileSystem::flush(const FileHandle& handle) {
   const LiveFiles::Handle live = live_of(handle);
   if (live && live->is_staged()) return handle.writes ? publish(handle.node, *live) : ok();
-  if (!live || !live->take_written() || !nodes_.has_name(handle.node)) return ok();
+  if (!live || (!live->take_written() && !handle.writes_unseen) || !nodes_.has_name(handle.node)) return ok();
   const auto looked = look_again(handle.node);
+  if (looked) live->note_announced(*looked);
   // The bytes are in the store; others see them when their metadata is old enough.
   if (!looked) log_debug("fuse_close_not_announced", {{"path", path_of(handle.node)}, {"reason", looked.error().message()}});
   return ok();

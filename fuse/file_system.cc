@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view version_xattr = "user.hearth.version";
 constexpr std::string_view locations_xattr = "user.hearth.locations";
+constexpr std::string_view capability_xattr = "security.capability";
 constexpr Duration capacity_freshness = std::chrono::seconds(1);
 // An open version does not change, so this only bounds how late its mode bits follow.
 constexpr Duration open_attr_timeout = std::chrono::seconds(1);
@@ -245,6 +246,8 @@ Result<std::string> FileSystem::xattr(NodeId node, std::string_view name, const 
     return source_.locations(path);
   }
   if (!takes_changes(status)) return Error(Code::not_found, std::string(name));
+  // The kernel itself wants to know, at the first write; everybody may.
+  if (const LiveFiles::Handle live = name == capability_xattr ? lives_.find(node) : nullptr) return live->xattr(std::string(name));
   TRY(path, nodes_.path(node));
   return source_.xattr(path, std::string(name), caller);
 }

@@ -47,6 +47,7 @@ struct FileHandle {
   bool writes = false;       // opened for writing
   bool may_go_live = false;  // where changes are taken: the node is asked at each read
   enum class Pages : std::uint8_t { keep, drop } pages = Pages::keep;  // what the kernel cached of the node
+  bool writes_unseen = false;  // the kernel writes by itself, so that each close has to be announced
   UniqueFd quiet;  // opened with O_NOATIME: reads go through a descriptor of their own
   std::optional<MappedBlock> block;  // the whole file, when it was resident at open
   IoModes::Opened opened;
@@ -151,6 +152,7 @@ class FileSystem {
   };
   StagedNames keep_names(std::optional<NodeId> one, std::optional<NodeId> other);
   void note_replaced(const std::string& path, const FileStatus& known);
+  void set_mode(FileHandle& handle, const LiveFile& file, int flags);
   Result<NodeEntry> lookup_and_open(NodeId parent, std::string_view name, const std::string& path);
   LiveFiles::Handle live_of(const FileHandle& handle) const;
   Result<FileStatus> look_again(NodeId node);

@@ -6,6 +6,10 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <future>
 #include <random>
 #include <set>
@@ -77,7 +81,12 @@ class FakeKernel final : public BackingFiles {
     ids.insert(++last);
     return last;
   }
+  Result<std::int32_t> add_written(int fd) override {
+    ++written;
+    return add(fd);
+  }
   void remove(std::int32_t id) override { EXPECT_EQ(ids.erase(id), 1U); }
+  int written = 0;
   std::set<std::int32_t> ids;
   std::int32_t last = 0;
   std::optional<Error> refusal;
@@ -133,6 +142,37 @@ TEST_F(IoModesTest, NeverPassesABackingFileOfAnotherLengthThrough) {
   auto shifted = block("/f");
   shifted.fd_offset_bytes = 4096;
   EXPECT_EQ(modes.open(node + 1, &shifted, 1000).mode, Mode::cached);
+}
+
+TEST_F(IoModesTest, AFileThatIsOpenInPlaceIsPassedThroughWhateverItsLengthBecomes) {
+  const UniqueFd file(::memfd_create("in-place", MFD_CLOEXEC));
+  const auto first = modes.open_in_place(node, file.get());
+  EXPECT_EQ(first.mode, Mode::passthrough);
+  EXPECT_EQ(kernel.written, 1) << "registered without the right to leave set-user-id";
+  ASSERT_EQ(::ftruncate(file.get(), 12345), 0);
+  EXPECT_EQ(modes.open_in_place(node, file.get()).backing_id, first.backing_id) << "one backing file while it is open";
+  EXPECT_EQ(modes.open(node, nullptr, 0).backing_id, first.backing_id) << "also for who opens the version";
+  for (int i = 0; i < 3; ++i) modes.release(node);
+  EXPECT_TRUE(kernel.ids.empty());
+  EXPECT_EQ(modes.backing_count(), 0U);
+}
+
+TEST_F(IoModesTest, AFileThatWasOpenedAsAVersionStaysCachedWhenItIsOpenedInPlace) {
+  const UniqueFd file(::memfd_create("in-place", MFD_CLOEXEC));
+  modes.open(node, nullptr, 0);
+  EXPECT_EQ(modes.open_in_place(node, file.get()).mode, Mode::cached);
+  modes.release(node);
+  modes.release(node);
+  EXPECT_EQ(modes.open_in_place(node, file.get()).mode, Mode::passthrough);
+  modes.release(node);
+}
+
+TEST_F(IoModesTest, SetUserIdProgramsAreWrittenThroughTheDaemonWhichKnowsTheWriter) {
+  const UniqueFd file(::memfd_create("in-place", MFD_CLOEXEC));
+  ASSERT_EQ(::fchmod(file.get(), 04755), 0);
+  EXPECT_EQ(modes.open_in_place(node, file.get()).mode, Mode::cached);
+  modes.release(node);
+  EXPECT_TRUE(kernel.ids.empty());
 }
 
 TEST_F(IoModesTest, GoesOnCachedWhenTheKernelRefuses) {

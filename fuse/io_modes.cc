@@ -18,6 +18,12 @@ bool is_exactly_the_file(const MappedBlock& block, std::uint64_t file_length_byt
   return ::fstat(block.fd, &info) == 0 && static_cast<std::uint64_t>(info.st_size) == file_length_bytes;
 }
 
+// Root's writes leave those bits, which the kernel could not do for a backing file.
+bool keeps_no_privileges(int fd) {
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & (S_ISUID | S_ISGID)) == 0;
+}
+
 }  // namespace
 
 void IoModes::enable(Enabled enabled, std::string reason) {
@@ -33,7 +39,12 @@ std::string IoModes::state() const {
 
 IoModes::Opened IoModes::choose(State& state, const MappedBlock* block, std::uint64_t file_length_bytes) {
   if (!enabled_ || block == nullptr || !is_exactly_the_file(*block, file_length_bytes)) return {};
-  auto id = backing_.add(block->fd);
+  const Opened opened = backed_by(backing_.add(block->fd));
+  if (opened.mode == Opened::Mode::passthrough) state.hold = block->hold;
+  return opened;
+}
+
+IoModes::Opened IoModes::backed_by(Result<std::int32_t> id) {
   if (!id) {
     if (id.code() == Code::permission_denied || id.code() == Code::unsupported) {
       enabled_ = false;
@@ -42,7 +53,6 @@ IoModes::Opened IoModes::choose(State& state, const MappedBlock* block, std::uin
     }
     return {};
   }
-  state.hold = block->hold;
   ++backing_count_;
   return {.mode = Opened::Mode::passthrough, .backing_id = *id};
 }
@@ -51,6 +61,14 @@ IoModes::Opened IoModes::open(NodeId node, const MappedBlock* block, std::uint64
   const std::lock_guard lock(mutex_);
   State& state = nodes_[node];
   if (state.handles == 0) state.opened = choose(state, block, file_length_bytes);
+  ++state.handles;
+  return state.opened;
+}
+
+IoModes::Opened IoModes::open_in_place(NodeId node, int fd) {
+  const std::lock_guard lock(mutex_);
+  State& state = nodes_[node];
+  if (state.handles == 0 && enabled_ && keeps_no_privileges(fd)) state.opened = backed_by(backing_.add_written(fd));
   ++state.handles;
   return state.opened;
 }

@@ -3,7 +3,7 @@
 // The kernel (fs/fuse/iomode.c) holds an inode to one mode while any handle is open: after a
 // passthrough open every further open must name the same backing file, and after a cached open
 // none may; a wrong answer is EIO in the caller's open(). So the first handle of a node decides
-// and the others follow. A node is one file version, so following is always right.
+// and the others follow. A node is one file version, or a file that is open in place, so following is always right.
 //
 // Threads: any; one mutex, held across the registering ioctl (a few microseconds).
 // Owns:    the backing file of each passthrough node and the lease on its block, until the last release.
@@ -29,6 +29,8 @@ class BackingFiles {
  public:
   virtual ~BackingFiles() = default;
   virtual Result<std::int32_t> add(int fd) = 0;
+  // One that is written, too: whoever writes to it loses its set-user-id and set-group-id, as a user's write does.
+  virtual Result<std::int32_t> add_written(int fd) { return add(fd); }
   virtual void remove(std::int32_t id) = 0;
 };
 
@@ -49,6 +51,8 @@ class IoModes {
 
   // Counts a handle. `block` is the whole file in shared memory, or null.
   Opened open(NodeId node, const MappedBlock* block, std::uint64_t file_length_bytes);
+  // The same for a file that is open in place; `fd` is the under-store's own.
+  Opened open_in_place(NodeId node, int fd);
   void release(NodeId node);
 
   std::uint64_t handles(NodeId node) const;
@@ -63,6 +67,7 @@ class IoModes {
   };
 
   Opened choose(State& state, const MappedBlock* block, std::uint64_t file_length_bytes);
+  Opened backed_by(Result<std::int32_t> id);
 
   BackingFiles& backing_;
   mutable std::mutex mutex_;

@@ -4,8 +4,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string_view>
 #include <utility>
 
@@ -44,6 +46,27 @@ void LiveFile::replace(UniqueFd fd, Access access) {
 LiveFile::Descriptor LiveFile::descriptor() const {
   const std::lock_guard lock(mutex_);
   return fd_;
+}
+
+void LiveFile::note_announced(FileStatus status) {
+  const std::lock_guard lock(mutex_);
+  announced_ = std::move(status);
+}
+
+std::optional<FileStatus> LiveFile::announced() const {
+  const std::lock_guard lock(mutex_);
+  return announced_;
+}
+
+Result<std::string> LiveFile::xattr(const std::string& name) const {
+  const Descriptor fd = descriptor();
+  constexpr std::size_t longest = 65536;  // XATTR_SIZE_MAX
+  std::string value(longest, '\0');
+  const ssize_t count = ::fgetxattr(fd->get(), name.c_str(), value.data(), value.size());
+  if (count < 0 && errno == ENODATA) return Error(Code::not_found, "no " + name).with_error_number(ENODATA);
+  if (count < 0) return failed("getxattr");
+  value.resize(static_cast<std::size_t>(count));
+  return value;
 }
 
 Result<UniqueFd> LiveFile::reopen(int flags) const {

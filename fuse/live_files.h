@@ -65,6 +65,17 @@ class LiveFile {
   // Whether anything was written since the last call.
   bool take_written() { return written_.exchange(false, std::memory_order_acq_rel); }
   void mark_written() { written_.store(true, std::memory_order_release); }
+  // What the master was told last that the file is.
+  void note_announced(FileStatus status);
+  std::optional<FileStatus> announced() const;
+  // An attribute of the file itself. Fails: not_found (ENODATA).
+  Result<std::string> xattr(const std::string& name) const;
+  // `use(fd)` while the descriptor is open.
+  template <class Use>
+  auto with_descriptor(Use use) const {
+    const Descriptor fd = descriptor();
+    return use(fd->get());
+  }
 
  private:
   using Descriptor = std::shared_ptr<const UniqueFd>;  // shared: calls under way
@@ -77,6 +88,7 @@ class LiveFile {
   // Guarded by mutex_
   Descriptor fd_;
   Access access_;
+  std::optional<FileStatus> announced_;
   std::atomic<bool> written_{false};
 };
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -53,6 +54,19 @@ class LiveFilesTest : public ::testing::Test {
 
   std::string directory_;
 };
+
+TEST_F(LiveFilesTest, RemembersWhatWasAnnouncedAndReadsTheFilesOwnAttributes) {
+  LiveFile file(open("f"), Access::write);
+  EXPECT_FALSE(file.announced());
+  FileStatus told;
+  told.length_bytes = 17;
+  file.note_announced(told);
+  ASSERT_TRUE(file.announced());
+  EXPECT_EQ(file.announced()->length_bytes, 17U);
+  EXPECT_EQ(file.xattr("security.capability").error().error_number(), ENODATA);
+  ASSERT_EQ(::setxattr(at("f").c_str(), "user.x", "value", 5, 0), 0);
+  EXPECT_EQ(*file.xattr("user.x"), "value");
+}
 
 TEST_F(LiveFilesTest, WritesLandAtTheirOffsetOrAtTheEndAndAreReadAtOnce) {
   LiveFile file(open("f"), Access::write);

@@ -80,16 +80,6 @@ Caller caller_where_it_counts(const Request& request) {
   return counts ? caller_of(request.raw()) : Caller();
 }
 
-// struct fuse_open_out as of protocol 7.40; libfuse 3.14 knows the last word as padding.
-struct OpenReply {
-  std::uint64_t fh;
-  std::uint32_t open_flags;
-  std::int32_t backing_id;
-};
-constexpr std::uint32_t fopen_direct_io = 1U << 0;
-constexpr std::uint32_t fopen_keep_cache = 1U << 1;
-constexpr std::uint32_t fopen_passthrough = 1U << 7;
-
 void on_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   Request request(req, FuseOp::open, node);
   FileSystem& files = request.files();
@@ -101,13 +91,7 @@ void on_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
     return;
   }
   if (!handle) return request.fail(handle.error());
-  const IoModes::Opened opened = (*handle)->opened;
-  const bool through = opened.mode == IoModes::Opened::Mode::passthrough;
-  const bool keep = (*handle)->pages == FileHandle::Pages::keep;
-  OpenReply reply{.fh = request.handles().add(*handle),
-                  .open_flags = through ? fopen_passthrough : keep ? fopen_keep_cache : 0,
-                  .backing_id = opened.backing_id};
-  if (goes_past_the_page_cache(info->flags)) reply.open_flags |= fopen_direct_io;
+  const OpenReply reply = open_reply(**handle, request.handles().add(*handle), info->flags);
   request.done();
   if (fuse_reply_buf(req, reinterpret_cast<const char*>(&reply), sizeof reply) == 0) return;
   files.release(**handle);  // the caller was killed meanwhile: the kernel sends no RELEASE

@@ -4,10 +4,13 @@
 #include "fuse/operations.h"
 #include "fuse/request.h"
 
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -29,6 +32,7 @@ namespace {
 constexpr std::uint32_t opcode_init = 26;
 constexpr std::uint32_t init_ext = 1U << 30;
 constexpr std::uint32_t init_handle_killpriv = 1U << 19;  // known to libfuse 3.14, which forgets to answer it
+constexpr std::uint32_t init_handle_killpriv_v2 = 1U << 28;  // the same, and no question for security.capability at each write
 constexpr std::uint32_t init_passthrough = 1U << 5;  // of flags2: bit 37 of the 64-bit flags
 struct RequestHeader { std::uint32_t length, opcode; std::uint64_t unique, node; std::uint32_t uid, gid, pid, more; };
 struct InitRequest { std::uint32_t major, minor, max_readahead, flags, flags2; };
@@ -72,7 +76,7 @@ struct FuseSession::Impl : MountContext {
   int device = -1;  // owned by `session`
   // Of the INIT exchange, which comes before any other request
   std::atomic<std::uint64_t> init_unique{0};
-  std::atomic<bool> init_seen{false}, init_answered{false}, kernel_offers_passthrough{false};
+  std::atomic<bool> init_seen{false}, init_answered{false}, kernel_offers_passthrough{false}, kernel_offers_killpriv_v2{false};
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -98,6 +102,7 @@ ssize_t FuseSession::Impl::read(int fd, void* buffer, std::size_t size, void* da
               std::min(sizeof init, static_cast<std::size_t>(count) - sizeof header));
   self->init_unique = header.unique;
   self->kernel_offers_passthrough = (init.flags & init_ext) != 0 && (init.flags2 & init_passthrough) != 0;
+  self->kernel_offers_killpriv_v2 = (init.flags & init_handle_killpriv_v2) != 0;
   self->init_seen = true;
   return count;
 }
@@ -117,7 +122,9 @@ void FuseSession::Impl::meet_init_reply(iovec* parts, int count) {
   if (count != 2 || parts[1].iov_len < sizeof(InitReply)) return;
   auto* reply = static_cast<InitReply*>(parts[1].iov_base);
   // Otherwise the kernel takes set-user-id away by a chmod in the writer's name, who may not.
-  if (options.writing == MountOptions::Writing::allow) reply->flags |= init_handle_killpriv;
+  if (options.writing == MountOptions::Writing::allow) {
+    reply->flags |= kernel_offers_killpriv_v2 ? init_handle_killpriv_v2 : init_handle_killpriv;
+  }
   if (options.passthrough == MountOptions::Passthrough::off || !kernel_offers_passthrough) return;
   reply->flags |= init_ext;
   reply->flags2 |= init_passthrough;
@@ -265,6 +272,19 @@ Result<std::int32_t> FuseSession::add(int fd) {
     return Error(Code::unsupported, "the kernel can not pass reads through (" + reason + ")");
   }
   return Error(Code::io_error, "the kernel refused a backing file: " + reason);
+}
+
+// The kernel writes to a backing file with the rights of the thread that registered it.
+Result<std::int32_t> FuseSession::add_written(int fd) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct all[_LINUX_CAPABILITY_U32S_3] = {};
+  if (::syscall(SYS_capget, &header, all) != 0) return Error(Code::io_error, "capget: " + std::string(std::strerror(errno)));
+  __user_cap_data_struct fewer[_LINUX_CAPABILITY_U32S_3] = {all[0], all[1]};
+  fewer[CAP_TO_INDEX(CAP_FSETID)].effective &= ~CAP_TO_MASK(CAP_FSETID);
+  if (::syscall(SYS_capset, &header, fewer) != 0) return Error(Code::io_error, "capset: " + std::string(std::strerror(errno)));
+  auto id = add(fd);
+  if (::syscall(SYS_capset, &header, all) == 0) return id;  // this thread's own; others have theirs all the time
+  return Error(Code::io_error, "capset: " + std::string(std::strerror(errno)));
 }
 
 void FuseSession::remove(std::int32_t id) {

@@ -32,6 +32,7 @@ class FuseSession final : public BackingFiles {
   Status result() const;
 
   Result<std::int32_t> add(int fd) override;
+  Result<std::int32_t> add_written(int fd) override;
   void remove(std::int32_t id) override;
 
  private:

@@ -4,9 +4,11 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/fuse.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace hearth {
@@ -99,17 +101,47 @@ void on_setattr(fuse_req_t req, fuse_ino_t node, struct stat* info, int to_set, 
   fuse_reply_attr(req, &now, to_seconds(attributes->timeout));
 }
 
+fuse_entry_out entry_reply(const fuse_entry_param& param) {
+  const auto nanoseconds = [](double seconds) {
+    return static_cast<std::uint32_t>((seconds - std::floor(seconds)) * 1e9);
+  };
+  fuse_entry_out out{};
+  out.nodeid = param.ino;
+  out.generation = param.generation;
+  out.entry_valid = static_cast<std::uint64_t>(param.entry_timeout);
+  out.entry_valid_nsec = nanoseconds(param.entry_timeout);
+  out.attr_valid = static_cast<std::uint64_t>(param.attr_timeout);
+  out.attr_valid_nsec = nanoseconds(param.attr_timeout);
+  const struct stat& info = param.attr;
+  out.attr.ino = info.st_ino;
+  out.attr.size = static_cast<std::uint64_t>(info.st_size);
+  out.attr.blocks = static_cast<std::uint64_t>(info.st_blocks);
+  out.attr.atime = static_cast<std::uint64_t>(info.st_atim.tv_sec);
+  out.attr.mtime = static_cast<std::uint64_t>(info.st_mtim.tv_sec);
+  out.attr.ctime = static_cast<std::uint64_t>(info.st_ctim.tv_sec);
+  out.attr.atimensec = static_cast<std::uint32_t>(info.st_atim.tv_nsec);
+  out.attr.mtimensec = static_cast<std::uint32_t>(info.st_mtim.tv_nsec);
+  out.attr.ctimensec = static_cast<std::uint32_t>(info.st_ctim.tv_nsec);
+  out.attr.mode = info.st_mode;
+  out.attr.nlink = static_cast<std::uint32_t>(info.st_nlink);
+  out.attr.uid = info.st_uid;
+  out.attr.gid = info.st_gid;
+  out.attr.rdev = static_cast<std::uint32_t>(info.st_rdev);
+  out.attr.blksize = static_cast<std::uint32_t>(info.st_blksize);
+  return out;
+}
+
 void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* info) {
   Request request(req, FuseOp::create, parent);
   FileSystem& files = request.files();
   const auto created = files.create(parent, name, mode, info->flags, caller_of(req));
   if (!created) return request.fail(created.error());
-  const fuse_entry_param param = to_param(created->entry);
   info->fh = request.handles().add(created->handle);
-  info->keep_cache = 1;
-  info->direct_io = goes_past_the_page_cache(info->flags) ? 1 : 0;
+  // fuse_reply_create() of libfuse 3.14 has no room for a backing file.
+  const struct { fuse_entry_out entry; OpenReply open; } reply{entry_reply(to_param(created->entry)),
+                                                               open_reply(*created->handle, info->fh, info->flags)};
   request.done();
-  if (fuse_reply_create(req, &param, info) == 0) return;
+  if (fuse_reply_buf(req, reinterpret_cast<const char*>(&reply), sizeof reply) == 0) return;
   files.release(*created->handle);  // the caller was killed meanwhile
   files.forget(created->entry.node, 1);
   request.handles().take<FileHandle>(info->fh).reset();
@@ -189,7 +221,20 @@ void on_copy(fuse_req_t req, fuse_ino_t from, off_t from_offset, fuse_file_info*
   fuse_reply_write(req, *count);
 }
 
+constexpr std::uint32_t fopen_passthrough = 1U << 7;  // protocol 7.40
+
 }  // namespace
+
+OpenReply open_reply(const FileHandle& handle, std::uint64_t fh, int open_flags) {
+  OpenReply reply{.fh = fh, .open_flags = 0, .backing_id = handle.opened.backing_id};
+  if (handle.opened.mode == IoModes::Opened::Mode::passthrough) {
+    reply.open_flags = fopen_passthrough;
+    return reply;
+  }
+  if (handle.pages == FileHandle::Pages::keep) reply.open_flags |= FOPEN_KEEP_CACHE;
+  if (goes_past_the_page_cache(open_flags)) reply.open_flags |= FOPEN_DIRECT_IO;
+  return reply;
+}
 
 bool goes_past_the_page_cache(int open_flags) {
   return (open_flags & O_APPEND) != 0 && (open_flags & O_ACCMODE) == O_WRONLY;

@@ -10,6 +10,7 @@ hearth_build_packages=(
 # To test as well.
 hearth_test_packages=(
   libgtest-dev default-jre-headless maven krb5-kdc krb5-admin-server krb5-user golang-go clang-14 libclang-rt-14-dev clang-format-14 iproute2 nftables fio procps git make
+  rsync acl ripgrep vim-tiny postgresql
 )
 
 say() { printf '\n== %s\n' "$*"; }
