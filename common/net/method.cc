@@ -48,6 +48,7 @@ constexpr MethodName method_names[] = {
     {Method::change, "change"},
     {Method::xattr, "xattr"},
     {Method::open_store_file, "open_store_file"},
+    {Method::lock, "lock"},
 };
 
 }  // namespace
