@@ -42,9 +42,10 @@ class LockSession {
   enum class Wait : std::uint8_t { no, until_granted };
 
   virtual ~LockSession() = default;
-  // The ticket names the call for cancel(); never 0.
-  virtual std::uint64_t lock(FileLock wanted, Wait wait, Done done) = 0;
-  // The call ends soon, with `cancelled` unless it ended by itself. Unknown tickets are let be.
+  // Names one call of lock() for cancel(); never 0.
+  virtual std::uint64_t new_ticket() = 0;
+  virtual void lock(std::uint64_t ticket, FileLock wanted, Wait wait, Done done) = 0;
+  // The call ends soon, with `cancelled` unless it ended by itself. Tickets of no call are let be.
   virtual void cancel(std::uint64_t ticket) = 0;
   // What the owner has of the range is free. The master learns of it when it can be asked again, if it can not be now.
   virtual void unlock(FileLock which, Done done) = 0;
