@@ -166,7 +166,8 @@ Task<ServerReply> LockService::answer(std::shared_ptr<ServerCall> call) {
   const auto wait = std::min<Duration>(std::chrono::milliseconds(std::min<std::uint64_t>(request.wait_ms(), 60'000)), longest_wait);
   const Deadline latest = Deadline::at(bounded_deadline(*call, clock_).when() - answer_within);
   const Deadline until = Deadline::after(clock_, wait).sooner_of(latest);
-  CO_TRY(reply, co_await lock(LockTicket{request.session(), request.ticket()}, std::move(locks.front()), until));
+  const LockTicket ticket{request.session(), request.ticket()};
+  CO_TRY(reply, co_await lock(ticket, std::move(locks.front()), until));
   co_return reply_with(reply);
 }
 
