@@ -43,8 +43,11 @@ Result<std::string> ClusterLocks::enter(const Call& call) {
       const auto user = std::find_if(users.begin(), users.end(), [&](const User& one) {
         return one.space == call.lock.space && one.owner == call.lock.owner;
       });
-      if (user == users.end()) users.push_back({call.lock.space, call.lock.owner, call.handle});
-      if (user != users.end()) user->handle = call.handle;
+      if (user != users.end()) {
+        user->handle = call.handle;
+      } else {
+        users.push_back({call.lock.space, call.lock.owner, call.handle});
+      }
       return known->second.key;
     }
   }
