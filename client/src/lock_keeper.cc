@@ -366,6 +366,8 @@ Task<> LockKeeper::unlock(FileLock which) {
     const std::lock_guard lock(mutex_);
     if (!held_.holds(me, which)) co_return known;
     held_.unlock(me, which);
+    // It was told once that it may not have it, and stays so.
+    if (!known) lost_.insert(Owner{which.object, which.space, which.owner});
   }
   Request request;
   request.set_operation(Request::UNLOCK);

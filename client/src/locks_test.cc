@@ -128,6 +128,14 @@ TEST_F(Locks, ThatAreNotCertainAnyMoreAreErrorsUntilTheyAre) {
   EXPECT_TRUE(a_->check(exclusive(2))) << "it has none";
   EXPECT_EQ(lock(*a_, exclusive(2, {1, 1})), ENOLCK) << "nobody to ask";
   EXPECT_EQ(lock(*a_, exclusive(1)), EIO);
+  EXPECT_EQ(unlock(*a_, exclusive(1)), EIO);
+  EXPECT_EQ(lock(*a_, exclusive(1)), EIO) << "also after it was given back, until it is closed";
+  ASSERT_TRUE(cluster_->start_master());
+  EXPECT_EQ(lock(*b_, exclusive(1)), 0);
+  std::promise<void> closed;
+  a_->closed(exclusive(1), [&closed](const Status&) { closed.set_value(); });
+  closed.get_future().get();
+  EXPECT_EQ(lock(*a_, exclusive(1)), EAGAIN);
 }
 
 }  // namespace
