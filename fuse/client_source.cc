@@ -92,6 +92,8 @@ class ClientSource final : public Source {
     return client_.xattr_names(path, caller);
   }
 
+  std::shared_ptr<LockSession> locks() override { return client_.locks(); }
+
   Result<Capacity> capacity() override {
     TRY(workers, client_.workers());
     TRY(master, client_.master_status());

@@ -19,12 +19,12 @@ struct MountStats;
 enum class FuseOp : std::uint8_t {
   lookup, forget, getattr, access, readlink, opendir, readdir, readdirplus, releasedir, open, read, release,
   statfs, getxattr, listxattr, refused_write, setattr, make, remove, rename, create, write, flush, fsync, setxattr,
-  fallocate, lseek, copy,
+  fallocate, lseek, copy, lock,
 };
-inline constexpr std::array<std::string_view, 28> fuse_op_names{
+inline constexpr std::array<std::string_view, 29> fuse_op_names{
     "lookup", "forget", "getattr", "access", "readlink", "opendir", "readdir", "readdirplus", "releasedir", "open",
     "read", "release", "statfs", "getxattr", "listxattr", "refused_write", "setattr", "make", "remove", "rename", "create",
-    "write", "flush", "fsync", "setxattr", "fallocate", "lseek", "copy"};
+    "write", "flush", "fsync", "setxattr", "fallocate", "lseek", "copy", "lock"};
 
 class MountCounters {
  public:

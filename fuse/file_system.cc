@@ -48,6 +48,7 @@ Result<NodeEntry> FileSystem::enter(NodeId parent, std::string_view name, FileSt
   entry.node = node;
   entry.entry_timeout = std::min<Duration>(status.ttl, options_.entry_timeout);
   entry.attr_timeout = std::min<Duration>(status.ttl, options_.attr_timeout);
+  if (locked_places_.contains(parent)) entry.entry_timeout = entry.attr_timeout = Duration::zero();
   entry.status = std::move(status);
   return entry;
 }
@@ -61,6 +62,7 @@ Result<NodeEntry> FileSystem::lookup(NodeId parent, std::string_view name) {
     auto entry = lookup_and_open(parent, name, path);
     if (entry) return entry;
   }
+  if (locked_places_.contains(parent)) source_.forget(path);
   TRY(status, source_.stat(path));
   // What was done under another name of the file is not known under this one.
   if (takes_changes(status) && status.link_count > 1 && status.type != EntryType::directory) {

@@ -11,6 +11,7 @@
 #include "fuse/directory_stream.h"
 #include "fuse/io_modes.h"
 #include "fuse/live_files.h"
+#include "fuse/locked_places.h"
 #include "fuse/mount.h"
 #include "fuse/node_table.h"
 #include "fuse/prefetch.h"
@@ -108,6 +109,16 @@ class FileSystem {
   Result<std::size_t> copy(const FileHandle& from, std::uint64_t from_offset, const FileHandle& to, std::uint64_t to_offset,
                            std::size_t length, const Caller& caller);
 
+  // Locks that hold between mounts (file_locks.cc); null: there are none.
+  std::shared_ptr<LockSession> lock_session() const { return source_.locks(); }
+  // What names the file's object for all mounts, under all its names; of a store that does not tell objects apart, its path.
+  Result<std::string> lock_key(NodeId node) const;
+  // Before a lock is asked for: reads under the lock are of the file as it is, not of the version that was opened. stale: the
+  // file was changed since it was opened here.
+  Status prepare_to_lock(NodeId node);
+  // A lock was granted: what is known of the file is of before.
+  void forget_before_lock(NodeId node);
+
   Result<std::shared_ptr<DirectoryHandle>> opendir(NodeId node);
   void releasedir(DirectoryHandle& handle);
 
@@ -169,6 +180,7 @@ class FileSystem {
   LiveFiles lives_;
   OpenedAhead opened_ahead_;
   std::shared_mutex staged_directories_;  // shared by those who publish, alone by those who move a directory
+  LockedPlaces locked_places_;
   IoModes modes_;
   MountCounters counters_;
   std::mutex capacity_mutex_;

@@ -33,6 +33,7 @@ struct MountOptions {
   enum class Occupied : std::uint8_t { refuse, allow };  // a mount point with files in it
   enum class Execute : std::uint8_t { allow, refuse };
   enum class Writing : std::uint8_t { refuse, allow };
+  enum class Locks : std::uint8_t { cluster, local };  // between all mounts, or the kernel's own of this one
 
   std::string mountpoint;
   std::string subtree = "/";  // the part of the namespace that is mounted
@@ -44,6 +45,7 @@ struct MountOptions {
   Occupied occupied = Occupied::refuse;
   Execute execute = Execute::allow;
   Writing writing = Writing::refuse;
+  Locks locks = Locks::cluster;  // of a writable mount; a read-only one has the kernel's own
   std::uint64_t prefetch_max_bytes = 64U << 20;  // files up to this length; one page or less is never worth it
   std::size_t threads = 64;  // most requests that may wait in the daemon at once
   std::uint32_t max_read_bytes = 1U << 20;

@@ -81,6 +81,8 @@ const std::vector<Word>& known_words() {
       {{"attempt", O::Passthrough::attempt}, {"off", O::Passthrough::off}, {"require", O::Passthrough::require}}};
   constexpr std::array<std::pair<std::string_view, O::Prefetch>, 2> prefetch{
       {{"on_open", O::Prefetch::on_open}, {"off", O::Prefetch::off}}};
+  constexpr std::array<std::pair<std::string_view, O::Locks>, 2> locks{
+      {{"cluster", O::Locks::cluster}, {"local", O::Locks::local}}};
   constexpr std::uint64_t kib = 1024;
   static const std::vector<Word> words{
       {"ro", "", set(&O::writing, O::Writing::refuse)},
@@ -95,6 +97,7 @@ const std::vector<Word>& known_words() {
       {"subtree", "a path of the namespace", set_text(&O::subtree)},
       {"passthrough", "attempt, off or require", choose(&O::passthrough, passthrough)},
       {"prefetch", "on_open or off", choose(&O::prefetch, prefetch)},
+      {"locks", "cluster or local", choose(&O::locks, locks)},
       {"prefetch_max", "a size like 64MiB", set_size(&O::prefetch_max_bytes, 0, UINT64_MAX)},
       {"max_read", "a size like 1MiB", set_size(&O::max_read_bytes, 4 * kib, kib * kib)},
       {"readahead", "a size like 4MiB", set_size(&O::readahead_bytes, 0, 1024 * kib * kib)},

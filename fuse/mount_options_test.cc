@@ -25,6 +25,11 @@ TEST(MountOptions, PassesOverWhatBelongsToMountAndSystemd) {
   EXPECT_TRUE(parse_mount_options(""));
 }
 
+TEST(MountOptions, LocksHoldInTheClusterUnlessSaidOtherwise) {
+  EXPECT_EQ(parse_mount_options("writable")->locks, MountOptions::Locks::cluster);
+  EXPECT_EQ(parse_mount_options("writable,locks=local")->locks, MountOptions::Locks::local);
+}
+
 TEST(MountOptions, TakesAnEscapedCommaIntoAValue) {
   EXPECT_EQ(parse_mount_options("subtree=/a\\,b\\\\c,ro")->subtree, "/a,b\\c");
 }
@@ -38,7 +43,7 @@ TEST(MountOptions, RefusesAnUnknownWordByNameWithTheNearestOne) {
 
 TEST(MountOptions, RefusesWrongValuesAndNamesTheOption) {
   for (const char* text : {"attr_timeout=1", "attr_timeout", "threads=0", "threads=many", "passthrough=maybe",
-                           "max_read=2MiB", "allow_other=1", "suid", "dev"}) {
+                           "max_read=2MiB", "allow_other=1", "suid", "dev", "locks=none"}) {
     const auto options = parse_mount_options(text);
     ASSERT_EQ(options.code(), Code::invalid_argument) << text;
     const std::string name = std::string(text).substr(0, std::string(text).find('='));

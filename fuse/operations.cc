@@ -100,6 +100,7 @@ void on_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
 
 void on_release(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   Request request(req, FuseOp::release, node);
+  if (request.locks() != nullptr) request.locks()->released(node, info->fh);
   request.files().release(*request.handles().take<FileHandle>(info->fh));
   request.done();
   fuse_reply_err(req, 0);

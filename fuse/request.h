@@ -4,6 +4,7 @@
 //          InterruptedRequests answers for it.
 #pragma once
 
+#include "fuse/cluster_locks.h"
 #include "fuse/file_system.h"
 #include "fuse/lowlevel.h"
 #include "fuse/pending.h"
@@ -70,6 +71,7 @@ struct MountContext {
   InterruptedRequests* interrupts = nullptr;
   MountErrorLog errors;
   OpenHandles handles;
+  std::unique_ptr<ClusterLocks> locks;  // null: the kernel's own
 };
 
 // One request from its arrival to its only answer.
@@ -82,6 +84,7 @@ class Request {
   fuse_req_t raw() const { return req_; }
   FileSystem& files() const { return *context_.files; }
   OpenHandles& handles() const { return context_.handles; }
+  ClusterLocks* locks() const { return context_.locks.get(); }
 
   // From here the caller may give up: call before anything that can wait.
   void may_wait();

@@ -1,6 +1,7 @@
 #include "fuse/session.h"
 
 #include "common/log.h"
+#include "fuse/lock_operations.h"
 #include "fuse/operations.h"
 #include "fuse/request.h"
 
@@ -146,7 +147,13 @@ Status FuseSession::Impl::create() {
   std::string program = "hearth-fuse";
   char* words[] = {program.data(), max_read.data(), nullptr};
   fuse_args arguments = FUSE_ARGS_INIT(2, words);
-  const fuse_lowlevel_ops table = mount_operations(options.writing);
+  fuse_lowlevel_ops table = mount_operations(options.writing);
+  const bool shares_locks = options.writing == MountOptions::Writing::allow && options.locks == MountOptions::Locks::cluster;
+  if (auto lock_session = shares_locks ? files->lock_session() : nullptr) {
+    auto drop_pages = [this](NodeId node) { fuse_lowlevel_notify_inval_inode(session, node, 0, 0); };
+    locks = std::make_unique<ClusterLocks>(*files, std::move(lock_session), drop_pages);
+    add_lock_operations(table);
+  }
   session = fuse_session_new(&arguments, &table, sizeof table, static_cast<MountContext*>(this));
   fuse_opt_free_args(&arguments);
   if (session == nullptr) return Error(Code::internal, "libfuse refused to make a session; its message is above");
@@ -173,6 +180,7 @@ FuseSession::~FuseSession() {
     stop();
     impl_->thread.join();
   }
+  impl_->locks.reset();  // answers what still waits
   if (impl_->session != nullptr) fuse_session_destroy(impl_->session);  // closes the device
 }
 

@@ -74,6 +74,8 @@ class Source {
   virtual Result<std::vector<std::string>> xattr_names(const std::string&, const Caller&) {
     return std::vector<std::string>();
   }
+  // Locks that hold between all mounts; null: there are none.
+  virtual std::shared_ptr<LockSession> locks() { return nullptr; }
 
  private:
   static Error no_changes() { return Error(Code::read_only, "files can not be changed here"); }

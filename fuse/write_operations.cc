@@ -154,6 +154,8 @@ void on_write(fuse_req_t req, fuse_ino_t node, const char* bytes, std::size_t si
   const bool at_end = (info->flags & O_APPEND) != 0 && info->writepage == 0;
   const auto place = at_end ? LiveFile::Place::at_end : LiveFile::Place::at_offset;
   const std::span<const std::byte> data(reinterpret_cast<const std::byte*>(bytes), size);
+  const Status still_locked = request.locks() != nullptr ? request.locks()->check(node, info->fh) : ok();
+  if (!still_locked) return request.fail(still_locked.error());
   const Status written =
       request.files().write(*handle, data, static_cast<std::uint64_t>(offset), place, fuse_req_ctx(req)->uid);
   if (!written) return request.fail(written.error());
@@ -163,7 +165,10 @@ void on_write(fuse_req_t req, fuse_ino_t node, const char* bytes, std::size_t si
 
 void on_flush(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   Request request(req, FuseOp::flush, node);
-  reply_status(request, request.files().flush(*request.handles().get<FileHandle>(info->fh)));
+  const Status flushed = request.files().flush(*request.handles().get<FileHandle>(info->fh));
+  // After what was written is announced: whoever gets the lock next sees it.
+  if (request.locks() != nullptr) request.locks()->closed(node, info->lock_owner);
+  reply_status(request, flushed);
 }
 
 void on_fsync(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info* info) {

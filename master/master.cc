@@ -54,6 +54,7 @@ Error give_up(Thread& names, MetadataService& metadata, Clock& clock, Error why)
 }
 
 Task<> stop_network(RpcServer& server, MasterService& service, Deadline deadline) {
+  service.end_waits();
   const Status served = co_await server.stop(deadline);
   const Status stopped = co_await service.stop(Deadline::never());  // cancelled: ends at its next wait
   if (!served) co_return served;
@@ -154,6 +155,7 @@ Result<std::unique_ptr<Master>> Master::start(const MasterOptions& options, Mast
   serving.lost_after = options.lost_after;
   serving.default_metadata_ttl = options.default_metadata_ttl;
   serving.trust_tcp_callers = options.trust_tcp_callers;
+  serving.locks = {.lease = options.lock_lease, .sessions_file = options.data_dir + "/lock_sessions"};
   impl->service = std::make_unique<MasterService>(service_parts, serving);
   const RpcContext context{impl->network.executor(), *impl->transport, impl->clock(), RpcLimits()};
   impl->server = make_rpc_server(context);

@@ -24,7 +24,8 @@ MasterService::MasterService(Parts parts, ServiceOptions options)
       tasks_(parts_.network, parts_.clock),
       board_(parts_.network, parts_.clock),
       // An epoch of an earlier run must never be taken for one of this run.
-      membership_(options_.lost_after, parts_.metadata.run() << 32) {
+      membership_(options_.lost_after, parts_.metadata.run() << 32),
+      locks_(parts_.network, parts_.clock, options_.locks) {
   // The namespace thread publishes; the copy that heartbeats read changes on this thread. It is posted before
   // the attach is answered, so whoever saw the answer finds the attachment here.
   parts_.metadata.on_attachments_changed([this](AttachmentsView view) {
@@ -62,6 +63,7 @@ void MasterService::serve(RpcServer& server) {
   add(server, Method::resolve_many, &MasterService::resolve_many);
   add(server, Method::change, &MasterService::change);
   add(server, Method::xattr, &MasterService::xattr);
+  add(server, Method::lock, &MasterService::lock);
 }
 
 MasterService::Answer MasterService::timed(Call call, Operation operation) {
@@ -81,7 +83,8 @@ Task<> MasterService::stop(Deadline deadline) {
 }
 
 Task<> MasterService::watch() {
-  const Duration pause = std::min<Duration>(options_.lost_after / 10, std::chrono::milliseconds(200));
+  const Duration shortest = std::min(options_.lost_after, options_.locks.lease);
+  const Duration pause = std::min<Duration>(shortest / 10, std::chrono::milliseconds(200));
   for (;;) {
     CO_CHECK_OK(co_await parts_.clock.sleep_for(pause));
     for (const WorkerId worker : membership_.expire(parts_.clock.now())) {
@@ -96,6 +99,7 @@ Task<> MasterService::watch() {
       for (std::size_t i = 0; i < shards_per_turn; ++i) membership_.blocks().sweep_step();
       co_await asio::post(parts_.network, asio::use_awaitable);
     }
+    locks_.expire(tasks_);
     set_gauges();
   }
 }

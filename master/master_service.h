@@ -7,6 +7,7 @@
 
 #include "common/net/rpc.h"
 #include "common/task_group.h"
+#include "master/lock_service.h"
 #include "master/membership.h"
 #include "master/metadata_service.h"
 
@@ -26,6 +27,7 @@ struct ServiceOptions {
   Duration heartbeat_interval = std::chrono::seconds(1);
   Duration lost_after = std::chrono::seconds(5);
   Duration default_metadata_ttl = std::chrono::seconds(1);
+  LockOptions locks;
 };
 
 struct MasterSnapshot {
@@ -55,6 +57,8 @@ class MasterService {
   // Loss detection, clean-up and gauges, until stop().
   Status start();
   Task<> stop(Deadline deadline);
+  // Calls that wait for a lock end now: for a server that stops.
+  void end_waits() { locks_.end_waits(); }
   Task<MasterSnapshot> snapshot();
 
  private:
@@ -90,6 +94,8 @@ class MasterService {
   // is known but what it says.
   Status check_speaks_for(const ServerCall& call, const Caller& caller) const;
   Answer xattr(Call call);
+  // handlers_locks.cc
+  Answer lock(Call call);
   // handlers_policy.cc
   Answer policy_get(Call call);
   Answer policy_list(Call call);
@@ -133,6 +139,7 @@ class MasterService {
   TaskGroup tasks_;
   WaitBoard board_;
   Membership membership_;
+  LockService locks_;
   AttachmentsView attachments_;
   std::uint64_t policy_version_ = 0;  // in force; 0: none
   struct Line {

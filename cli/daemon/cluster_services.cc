@@ -69,6 +69,7 @@ Result<std::unique_ptr<Service>> start_master(const MasterConfig& config) {
   options.data_dir = config.data_dir;
   options.heartbeat_interval = config.heartbeat_interval;
   options.lost_after = config.lost_after;
+  options.lock_lease = config.lock_lease;
   options.trust_tcp_callers = config.tcp_callers == MasterConfig::TcpCallers::trusted;
   options.store_deadline = config.store_deadline;
   options.rocksdb_cache_bytes = config.metadata_cache.bytes;

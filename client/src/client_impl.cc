@@ -29,7 +29,7 @@ ClientImpl::Parts::Parts(ClientImpl& client, Address address)
     : transport(make_socket_transport(client.io_->executor())),
       group(client.io_->executor()),
       master(std::make_shared<client::MasterLink>(
-          RpcContext{client.io_->executor(), *transport, client.clock_, RpcLimits{}}, client.clock_, std::move(address))),
+          RpcContext{client.io_->executor(), *transport, client.clock_, RpcLimits{}}, client.clock_, address)),
       peers(RpcContext{client.io_->executor(), *transport, client.clock_, RpcLimits{}}, master,
             client.options_.connections_per_worker,
             client::Peers::Events{
@@ -39,7 +39,8 @@ ClientImpl::Parts::Parts(ClientImpl& client, Address address)
       stores(client.clock_),
       keeper(client.clock_, group, peers, *client.grants_),
       engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, keeper, *client.packed_, client.counters_}),
-      batches(engine.parts(), engine) {}
+      batches(engine.parts(), engine),
+      locks(RpcContext{client.io_->executor(), *transport, client.clock_, RpcLimits{}}, group, std::move(address)) {}
 
 ClientImpl::ClientImpl(const ClientOptions& options, Address master)
     : options_(options), clock_(real_clock()),
@@ -50,6 +51,8 @@ ClientImpl::ClientImpl(const ClientOptions& options, Address master)
 }
 
 Task<> ClientImpl::stop_parts(Parts* parts) {
+  (void)co_await parts->locks.end();
+  parts->locks.close();
   parts->keeper.close();
   parts->peers.close();
   parts->master->close();

@@ -13,6 +13,7 @@
 #include "client/src/ender.h"
 #include "client/src/grant_cache.h"
 #include "client/src/grant_keeper.h"
+#include "client/src/lock_keeper.h"
 #include "client/src/master_link.h"
 #include "client/src/packed_places.h"
 #include "client/src/peers.h"
@@ -50,6 +51,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   client::GrantCache& grants() { return *grants_; }
   client::PackedPlaces& packed() { return *packed_; }
   client::Resolver& resolver() { return parts_->resolver; }
+  client::LockKeeper& locks() { return parts_->locks; }
   bool has_local_worker() const { return parts_->peers.has_local(); }
   Deadline metadata_deadline() const { return Deadline::after(clock_, options_.metadata_deadline); }
 
@@ -136,6 +138,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
     client::GrantKeeper keeper;
     client::ReadEngine engine;
     client::BatchReader batches;
+    client::LockKeeper locks;
   };
   Task<> connect_task();
   Task<> fill_in_replicas(std::vector<BlockRef> blocks, std::vector<BlockPlacement>* placements, WorkerStatus worker);

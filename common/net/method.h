@@ -25,6 +25,8 @@ enum class Method : std::uint16_t {
   change = 160, xattr = 161, open_store_file = 162,
   // worker
   publish_store_file = 170,
+  // locks on files: one of the master
+  lock = 163,
 };
 
 // "resolve"; "method-250" for a number this build does not know.

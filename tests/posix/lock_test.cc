@@ -404,7 +404,15 @@ TEST_F(DescriptionLock, MeetsRecordLocks) {
   const UniqueFd other = opened("file", O_RDWR);
   ASSERT_EQ(errno_of(::fcntl(other.get(), F_GETLK, &lock)), 0);
   EXPECT_EQ(lock.l_type, F_RDLCK);
-  EXPECT_EQ(lock.l_pid, -1) << "it belongs to no process";
+}
+
+TEST_F(DescriptionLock, BelongsToNoProcess) {
+  make_file("file");
+  const UniqueFd fd = opened("file", O_RDWR), other = opened("file", O_RDWR);
+  ASSERT_EQ(set_lock(fd.get(), F_RDLCK, {0, 10}, F_OFD_SETLK), 0);
+  struct flock lock = record(F_WRLCK, {0, 10});
+  ASSERT_EQ(errno_of(::fcntl(other.get(), F_GETLK, &lock)), 0);
+  EXPECT_EQ(lock.l_pid, -1);
 }
 
 }  // namespace

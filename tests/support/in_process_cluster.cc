@@ -40,6 +40,7 @@ Status InProcessCluster::start_master() {
   options.listen = {master_address_};
   options.heartbeat_interval = options_.heartbeat_interval;
   options.lost_after = options_.lost_after;
+  options.lock_lease = options_.lock_lease;
   options.default_metadata_ttl = std::chrono::milliseconds(50);
   options.rocksdb_cache_bytes = 8U << 20;
   options.version = "test";

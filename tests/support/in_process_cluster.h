@@ -25,6 +25,7 @@ struct InProcessClusterOptions {
   double grant_max_fraction = 1.0;
   Duration heartbeat_interval = std::chrono::milliseconds(50);
   Duration lost_after = std::chrono::milliseconds(500);
+  Duration lock_lease = std::chrono::seconds(10);
   // The under-store of every URI, for master and workers; unset: by scheme.
   std::function<Result<std::shared_ptr<UnderStore>>(const std::string& uri)> open_store;
   std::string events_token;  // events are taken at master()->events_port() with this

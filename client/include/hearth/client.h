@@ -21,6 +21,7 @@
 #include <hearth/changes.h>
 #include <hearth/cluster.h>
 #include <hearth/file_status.h>
+#include <hearth/locks.h>
 #include <hearth/observe.h>
 #include <hearth/result.h>
 #include <hearth/version.h>
@@ -193,6 +194,8 @@ class HEARTH_API Client {
   // The value of an extended attribute; not_found with ENODATA. Asked anew each time.
   Result<std::string> xattr(std::string_view path, std::string_view name, const Caller& caller) const;
   Result<std::vector<std::string>> xattr_names(std::string_view path, const Caller& caller) const;
+  // Locks on files that hold in the whole cluster, for those who ask for them. All of one client are one session.
+  std::shared_ptr<LockSession> locks() const;
 
   Result<std::vector<BlockPlacement>> locations(std::string_view path) const;
   Result<std::vector<WorkerStatus>> workers() const;
