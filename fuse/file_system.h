@@ -10,11 +10,13 @@
 #include "fuse/counters.h"
 #include "fuse/directory_stream.h"
 #include "fuse/io_modes.h"
+#include "fuse/kernel_cache.h"
 #include "fuse/live_files.h"
 #include "fuse/mount.h"
 #include "fuse/node_table.h"
 #include "fuse/prefetch.h"
 #include "fuse/source.h"
+#include "fuse/told_epochs.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -53,6 +55,7 @@ struct FileHandle {
 struct DirectoryHandle {
   NodeId node;
   DirectoryStream stream;
+  ToldEpochs::Moment opened;  // no later than what the stream says
 };
 
 class FileSystem {
@@ -61,7 +64,7 @@ class FileSystem {
 
   // Adds a lookup to the node; the caller gives it back with forget() if the kernel does not take the answer.
   Result<NodeEntry> lookup(NodeId parent, std::string_view name);
-  Result<NodeEntry> entry_of(NodeId parent, const DirectoryItem& item);  // same, from a listing
+  Result<NodeEntry> entry_of(const DirectoryHandle& directory, const DirectoryItem& item);  // same, from a listing
   void forget(NodeId node, std::uint64_t lookups) { nodes_.forget(node, lookups); }
   Result<NodeAttributes> attributes(NodeId node);
   Status access(NodeId node, int mask);
@@ -108,6 +111,9 @@ class FileSystem {
   Result<std::shared_ptr<DirectoryHandle>> opendir(NodeId node);
   void releasedir(DirectoryHandle& handle);
 
+  // told.cc: others changed these. What was looked up before does not count any more, and the kernel is to drop what is answered.
+  KernelWork told(const ChangeNotice& notice);
+
   // Capacity and use of the caches, and the inodes known to the master; at most 1 s old, the last
   // known while the master is away.
   Result<Capacity> capacity();
@@ -123,6 +129,10 @@ class FileSystem {
 
  private:
   Result<NodeEntry> enter(NodeId parent, std::string_view name, FileStatus status);
+  // The same; an answer from before a notice is not to be kept by the kernel.
+  Result<NodeEntry> enter(NodeId parent, std::string_view name, FileStatus status, ToldEpochs::Moment asked);
+  // stale: the node was told to have changed, and is another file now.
+  Status confirm(NodeId node);
   void consider_prefetch(const std::string& path, const FileHandle& handle);
   bool takes_changes(const FileStatus& status) const {
     return options_.writing == MountOptions::Writing::allow && status.writable;
@@ -155,6 +165,7 @@ class FileSystem {
   NodeTable nodes_;
   LiveFiles lives_;
   OpenedAhead opened_ahead_;
+  ToldEpochs epochs_;
   IoModes modes_;
   MountCounters counters_;
   std::mutex capacity_mutex_;

@@ -272,4 +272,17 @@ void FuseSession::remove(std::int32_t id) {
   ::ioctl(impl_->device, backing_close, &number);
 }
 
+// The kernel answers ENOENT for what it does not keep.
+void FuseSession::drop(NodeId node, Drop what) {
+  constexpr off_t attributes_alone = -1;
+  fuse_lowlevel_notify_inval_inode(impl_->session, node, what == Drop::attributes ? attributes_alone : 0, 0);
+}
+
+// Expired, not taken away: whoever stands in it or has it open keeps its name (kernel 6.2 and newer).
+void FuseSession::expire(NodeId parent, const std::string& name) {
+  fuse_session* session = impl_->session;
+  const int expired = fuse_lowlevel_notify_expire_entry(session, parent, name.c_str(), name.size(), FUSE_LL_EXPIRE_ONLY);
+  if (expired == -ENOSYS) fuse_lowlevel_notify_inval_entry(session, parent, name.c_str(), name.size());
+}
+
 }  // namespace hearth

@@ -10,13 +10,14 @@
 #include "common/fd.h"
 #include "fuse/file_system.h"
 #include "fuse/io_modes.h"
+#include "fuse/kernel_cache.h"
 #include "fuse/mount.h"
 
 #include <memory>
 
 namespace hearth {
 
-class FuseSession final : public BackingFiles {
+class FuseSession final : public BackingFiles, public KernelCache {
  public:
   explicit FuseSession(const MountOptions& options);
   ~FuseSession() override;
@@ -33,6 +34,10 @@ class FuseSession final : public BackingFiles {
 
   Result<std::int32_t> add(int fd) override;
   void remove(std::int32_t id) override;
+
+  // Between serve() and the end of the session.
+  void drop(NodeId node, Drop what) override;
+  void expire(NodeId parent, const std::string& name) override;
 
  private:
   struct Impl;

@@ -48,6 +48,8 @@ constexpr MethodName method_names[] = {
     {Method::change, "change"},
     {Method::xattr, "xattr"},
     {Method::open_store_file, "open_store_file"},
+    {Method::subscribe, "subscribe"},
+    {Method::changed, "changed"},
 };
 
 }  // namespace
