@@ -105,6 +105,21 @@ TEST_F(News, WhileNobodyListensThereIsNone) {
   EXPECT_EQ(learned(), Lines{});
 }
 
+// Stands still, as the master's does, but for those who wait for a file to settle.
+class StoreClock final : public Clock {
+ public:
+  explicit StoreClock(const Clock& master) : master_(master) {}
+  TimePoint now() const override { return master_.now(); }
+  WallTime wall_now() const override { return real_clock().wall_now(); }
+  Task<> sleep_until(TimePoint when) override {
+    const Duration left = when - now();
+    co_return co_await real_clock().sleep_for(left);
+  }
+
+ private:
+  const Clock& master_;
+};
+
 // Changes over a real directory; the clock stands still.
 class NewsOfChanges : public News {
  protected:
@@ -122,7 +137,8 @@ class NewsOfChanges : public News {
 
   TemporaryDirectory disk_;
   BlockingPool pool_{4, 64};
-  NamesHarness names_{[this](const std::string& store, const StoreOptions&) { return open_local_store(store, pool_, real_clock()); }};
+  StoreClock store_clock_{names_.clock};
+  NamesHarness names_{[this](const std::string& store, const StoreOptions&) { return open_local_store(store, pool_, store_clock_); }};
 };
 
 TEST_F(NewsOfChanges, AChangeNamesWhatItTouched) {
