@@ -9,6 +9,7 @@ namespace hearth {
 namespace {
 
 constexpr Duration repeat_after = std::chrono::milliseconds(10);
+constexpr Duration just_before = std::chrono::milliseconds(50);
 constexpr std::size_t most_repeats = 256;
 constexpr std::size_t most_name_batches = 256;  // more, and names are left to their ttl
 constexpr Duration wait_for_names = std::chrono::milliseconds(50);
@@ -35,7 +36,7 @@ void ChangeNotices::tell(const ChangeNotice& notice, std::function<void()> acted
   {
     const Lock lock(mutex_);
     if (!stopped_) {
-      jobs_.push_back(Job{.notice = notice, .acted = std::move(acted)});
+      jobs_.push_back(Job{.notice = notice, .acted = std::move(acted), .since = TimePoint::min()});
       acted = nullptr;
     }
   }
@@ -56,7 +57,7 @@ void ChangeNotices::stop() {
   if (names_thread_.joinable()) names_thread_.join();
 }
 
-// False: stopped. A job without `acted` is a repetition.
+// False: stopped.
 bool ChangeNotices::next(Lock& lock, Job& job) {
   while (!stopped_) {
     if (!jobs_.empty()) {
@@ -66,7 +67,7 @@ bool ChangeNotices::next(Lock& lock, Job& job) {
     }
     const bool due = !repeats_.empty() && (repeats_.size() > most_repeats || repeats_.front().when <= real_clock().now());
     if (due) {
-      job = Job{.notice = std::move(repeats_.front().notice), .acted = nullptr};
+      job = Job{.notice = std::move(repeats_.front().notice), .acted = nullptr, .since = repeats_.front().since};
       repeats_.pop_front();
       return true;
     }
@@ -83,18 +84,19 @@ void ChangeNotices::run() {
   Lock lock(mutex_);
   Job job;
   while (next(lock, job)) {
-    carry_out(job.notice, lock);
+    carry_out(job, lock);
     if (!job.acted) continue;
-    repeats_.push_back(Repeat{.when = real_clock().now() + repeat_after, .notice = std::move(job.notice)});
+    const TimePoint now = real_clock().now();
+    repeats_.push_back(Repeat{.when = now + repeat_after, .notice = std::move(job.notice), .since = now - just_before});
     lock.unlock();
     job.acted();
     lock.lock();
   }
 }
 
-void ChangeNotices::carry_out(const ChangeNotice& notice, Lock& lock) {
+void ChangeNotices::carry_out(const Job& job, Lock& lock) {
   lock.unlock();
-  KernelWork work = files_.told(notice);
+  KernelWork work = job.acted ? files_.told(job.notice) : files_.told_again(job.notice, job.since);
   for (const auto& [node, what] : work.nodes) kernel_.drop(node, what);
   lock.lock();
   if (!work.names.empty()) expire(std::move(work.names), lock);

@@ -4,7 +4,8 @@
 // answers ESTALE, so it looks the name up again. Only where the node does not tell (it is open, or has several names) the name is
 // expired, too, which takes the lock of its directory: another thread does that, and is waited for a moment at most,
 // and not at all while a change of this mount is under way, which may hold that lock and wait, over the master, for us.
-// Each notice is carried out once more a moment later: an answer from before it may have been on its way into the kernel.
+// For nodes that were made just before or after a notice it is carried out once more: an answer from before it may have been on its
+// way into the kernel, which had no inode yet to remember the notice by. (Of one that it has, it drops such answers itself.)
 //
 // Threads: tell() from any, and it does not wait; stop() from the owner's.
 // Owns:    two threads, until stop(). Notices after that are acted on by doing nothing.
@@ -39,7 +40,8 @@ class ChangeNotices {
  private:
   struct Job {
     ChangeNotice notice;
-    std::function<void()> acted;
+    std::function<void()> acted;  // null: a repetition
+    TimePoint since = TimePoint::min();
   };
   struct Names {
     std::vector<NodeTable::Name> names;
@@ -48,13 +50,14 @@ class ChangeNotices {
   struct Repeat {
     TimePoint when;
     ChangeNotice notice;
+    TimePoint since;
   };
   using Lock = std::unique_lock<std::mutex>;
 
   void run();
   void run_names();
   bool next(Lock& lock, Job& job);
-  void carry_out(const ChangeNotice& notice, Lock& lock);
+  void carry_out(const Job& job, Lock& lock);
   void expire(std::vector<NodeTable::Name> names, Lock& lock);
 
   FileSystem& files_;

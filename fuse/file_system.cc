@@ -76,6 +76,7 @@ Result<NodeEntry> FileSystem::entry_of(const DirectoryHandle& directory, const D
 }
 
 Result<NodeAttributes> FileSystem::attributes(NodeId node) {
+  if (node == root_node) root_asked_ = true;
   TRY(known, nodes_.status(node));
   if (takes_changes(known)) {
     TRY(better, attributes_past_the_path(node, known));

@@ -18,6 +18,7 @@
 #include "fuse/source.h"
 #include "fuse/told_epochs.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -113,6 +114,8 @@ class FileSystem {
 
   // told.cc: others changed these. What was looked up before does not count any more, and the kernel is to drop what is answered.
   KernelWork told(const ChangeNotice& notice);
+  // Of nodes made at `since` or later: the kernel may have been about to take them in.
+  KernelWork told_again(const ChangeNotice& notice, TimePoint since);
 
   // Capacity and use of the caches, and the inodes known to the master; at most 1 s old, the last
   // known while the master is away.
@@ -166,6 +169,7 @@ class FileSystem {
   LiveFiles lives_;
   OpenedAhead opened_ahead_;
   ToldEpochs epochs_;
+  std::atomic<bool> root_asked_{false};
   IoModes modes_;
   MountCounters counters_;
   std::mutex capacity_mutex_;

@@ -50,8 +50,8 @@ Status Mount::Impl::start() {
   TRY(device, mount_fuse(options.mountpoint, options));
   mounted = true;
   device_name = mounted_device(options.mountpoint);
-  CHECK_OK(session->serve(*files, std::move(device)));
   hear_of_changes();
+  CHECK_OK(session->serve(*files, std::move(device)));
   raise_readahead(options.mountpoint, options.readahead_bytes);
   log_info("fuse_mounted", {{"mountpoint", options.mountpoint},
                             {"subtree", options.subtree},
@@ -59,12 +59,10 @@ Status Mount::Impl::start() {
   return ok();
 }
 
+// Before the kernel asks the first time: then it keeps nothing that a notice did not reach.
 void Mount::Impl::hear_of_changes() {
   notices = std::make_unique<ChangeNotices>(*files, *session, *source);
   source->on_changes([this](const ChangeNotice& notice, std::function<void()> acted) { notices->tell(notice, std::move(acted)); });
-  // What was told before this, while the first requests were answered already.
-  const ChangeNotice all{.scope = ChangeNotice::Scope::everything, .paths = {}};
-  notices->tell(all, [] {});
 }
 
 // While requests are still answered: the kernel may hold the lock that a notice waits for until one is.

@@ -101,6 +101,7 @@ Result<NodeId> NodeTable::enter(NodeId parent, std::string_view name, const File
   const NodeId id = next_++;
   Node node;
   node.status = status;
+  node.made = real_clock().now();
   node.lookups = 1;
   node.object = std::move(object);
   if (!node.object.empty()) by_object_[node.object] = id;

@@ -14,6 +14,8 @@
 // Fails:   stale (an id that is not in the table, or a node without a name left).
 #pragma once
 
+#include "common/clock.h"
+
 #include <hearth/client.h>
 #include <hearth/result.h>
 
@@ -55,6 +57,7 @@ class NodeTable {
     Content content = Content::of_version;
     bool drop_pages = false;  // what the kernel cached is of another version
     bool told = false;        // that it changed elsewhere; nothing has confirmed it since
+    TimePoint made{};
   };
 
   // `root_path` is the mounted subtree, "/" or "/a/b".
@@ -101,8 +104,9 @@ class NodeTable {
     Content content = Content::of_version;
     std::vector<Name> names;
   };
-  std::vector<Told> tell(std::string_view path, ChangeNotice::Path::Reach reach);
-  std::vector<Told> tell_all();
+  // Only of nodes made at `since` or later.
+  std::vector<Told> tell(std::string_view path, ChangeNotice::Path::Reach reach, TimePoint since = TimePoint::min());
+  std::vector<Told> tell_all(TimePoint since = TimePoint::min());
   bool was_told(NodeId id) const;
   void set_told(NodeId id);
   // The node of its directory and its name there, whether or not anything is known of it; nothing: the directory is not known.

@@ -53,10 +53,10 @@ bool NodeTable::lies_below(NodeId id, NodeId directory) const {
   return false;
 }
 
-std::vector<NodeTable::Told> NodeTable::tell(std::string_view path, ChangeNotice::Path::Reach reach) {
+std::vector<NodeTable::Told> NodeTable::tell(std::string_view path, ChangeNotice::Path::Reach reach, TimePoint since) {
   const bool tree = reach == ChangeNotice::Path::Reach::tree;
   // A tree that the root of this table lies in: all of it.
-  if (tree && inside(path == "/" ? std::string_view() : path, root_path_)) return tell_all();
+  if (tree && inside(path == "/" ? std::string_view() : path, root_path_)) return tell_all(since);
   std::vector<Told> out;
   const std::lock_guard lock(mutex_);
   NodeId id = root_node;
@@ -66,19 +66,20 @@ std::vector<NodeTable::Told> NodeTable::tell(std::string_view path, ChangeNotice
     if (found == current_.end()) return out;
     id = found->second;
   }
-  out.push_back(tell_locked(id, nodes_.at(id)));
+  if (Node& node = nodes_.at(id); node.made >= since) out.push_back(tell_locked(id, node));
   if (!tree) return out;
   for (auto& [other, node] : nodes_) {
-    if (lies_below(other, id)) out.push_back(tell_locked(other, node));
+    if (node.made >= since && lies_below(other, id)) out.push_back(tell_locked(other, node));
   }
   return out;
 }
 
-std::vector<NodeTable::Told> NodeTable::tell_all() {
+std::vector<NodeTable::Told> NodeTable::tell_all(TimePoint since) {
   std::vector<Told> out;
   const std::lock_guard lock(mutex_);
-  out.reserve(nodes_.size());
-  for (auto& [id, node] : nodes_) out.push_back(tell_locked(id, node));
+  for (auto& [id, node] : nodes_) {
+    if (node.made >= since) out.push_back(tell_locked(id, node));
+  }
   return out;
 }
 

@@ -35,7 +35,7 @@ class FuseSession final : public BackingFiles, public KernelCache {
   Result<std::int32_t> add(int fd) override;
   void remove(std::int32_t id) override;
 
-  // Between serve() and the end of the session.
+  // Until the end of the session. Before serve() there is nothing to drop.
   void drop(NodeId node, Drop what) override;
   void expire(NodeId parent, const std::string& name) override;
 

@@ -6,9 +6,12 @@
 namespace hearth {
 namespace {
 
-KernelWork work_for(std::vector<NodeTable::Told> told) {
+// A root whose attributes the kernel has not asked for has none to drop. It must not lose the answer to its first question:
+// until then the kernel takes it for a directory that nobody may enter.
+KernelWork work_for(std::vector<NodeTable::Told> told, bool root_is_known) {
   KernelWork work;
   for (NodeTable::Told& one : told) {
+    if (one.node == root_node && !root_is_known) continue;
     // Of a cached version no page is ever wrong; a file that is open in place, and where a symlink leads, change under theirs.
     const bool pages = one.content == NodeTable::Content::live || one.type == EntryType::symlink;
     work.nodes.emplace_back(one.node, pages ? KernelCache::Drop::pages : KernelCache::Drop::attributes);
@@ -20,14 +23,18 @@ KernelWork work_for(std::vector<NodeTable::Told> told) {
 }  // namespace
 
 KernelWork FileSystem::told(const ChangeNotice& notice) {
-  if (notice.scope == ChangeNotice::Scope::everything) {
-    epochs_.told_all();
-    return work_for(nodes_.tell_all());
-  }
-  KernelWork work;
+  if (notice.scope == ChangeNotice::Scope::everything) epochs_.told_all();
   for (const ChangeNotice::Path& one : notice.paths) {
     one.reach == ChangeNotice::Path::Reach::tree ? epochs_.told_all() : epochs_.told(one.path);
-    KernelWork more = work_for(nodes_.tell(one.path, one.reach));
+  }
+  return told_again(notice, TimePoint::min());
+}
+
+KernelWork FileSystem::told_again(const ChangeNotice& notice, TimePoint since) {
+  if (notice.scope == ChangeNotice::Scope::everything) return work_for(nodes_.tell_all(since), root_asked_);
+  KernelWork work;
+  for (const ChangeNotice::Path& one : notice.paths) {
+    KernelWork more = work_for(nodes_.tell(one.path, one.reach, since), root_asked_);
     work.nodes.insert(work.nodes.end(), more.nodes.begin(), more.nodes.end());
     for (NodeTable::Name& name : more.names) work.names.push_back(std::move(name));
     if (options_.negative_timeout == Duration::zero()) continue;

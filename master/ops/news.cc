@@ -1,6 +1,8 @@
 // What is new about a name when an answer about it is recorded.
 #include "master/metadata_service.h"
 
+#include "common/object_identity.h"
+
 namespace hearth::master {
 
 namespace {
@@ -10,9 +12,11 @@ std::string path_in_namespace(const AttachmentRow& row, const std::string& store
   return row.path == "/" ? "/" + store_path : row.path + "/" + store_path;
 }
 
-// Reading a file is no change of it.
+// Reading a file is no change of it. The mark of a directory that had changed just before says nothing of its attributes.
 bool looks_the_same(Inode before, const Inode& after) {
   before.atime_ns = after.atime_ns;
+  const bool marks_count = after.type != FileType::directory;
+  if (!marks_count && without_nonce(before.version) == without_nonce(after.version)) before.version = after.version;
   return before.id == after.id && same_attributes(before, after);
 }
 
