@@ -45,6 +45,8 @@ KernelWork FileSystem::told_again(const ChangeNotice& notice, TimePoint since) {
 
 Status FileSystem::confirm(NodeId node) {
   if (!nodes_.was_told(node)) return ok();
+  // Open in place: it may have lost its name and is opened by its descriptor (/proc/self/fd). Its names were expired.
+  if (lives_.find(node)) return ok();
   const auto path = nodes_.path(node);
   if (!path) return ok();  // removed in this mount: nothing of another name
   const auto status = source_.stat(*path);
