@@ -1,12 +1,14 @@
 #include "fuse/client_source.h"
 
 #include "common/file_io.h"
+#include "common/log.h"
 #include "common/object_identity.h"
 #include "fuse/draft_source.h"
 #include "fuse/mount.h"
 
 #include <fcntl.h>
 
+#include <atomic>
 #include <utility>
 
 namespace hearth {
@@ -71,7 +73,10 @@ class ClientSource final : public Source {
   }
 
   Result<Changed> change(const Change& change, const Caller& caller) override {
-    TRY(changed, client_.change(change, caller));
+    changes_.fetch_add(1, std::memory_order_relaxed);
+    auto made = client_.change(change, caller);
+    changes_.fetch_sub(1, std::memory_order_relaxed);
+    TRY(changed, std::move(made));
     if (changed.status) number(*changed.status);
     return changed;
   }
@@ -93,6 +98,11 @@ class ClientSource final : public Source {
   }
 
   std::shared_ptr<LockSession> locks() override { return client_.locks(); }
+  void on_changes(ChangeHook hook) override {
+    const Status set = client_.on_changes(std::move(hook));
+    if (!set) log_warn("mount_not_told_of_changes", {{"why", set.error().message()}});
+  }
+  std::size_t changes_under_way() const override { return changes_.load(std::memory_order_relaxed); }
 
   Result<Capacity> capacity() override {
     TRY(workers, client_.workers());
@@ -124,6 +134,7 @@ class ClientSource final : public Source {
   }
 
   Client client_;
+  std::atomic<std::size_t> changes_{0};
   const InodeNumbers numbers_;
 };
 

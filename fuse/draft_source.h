@@ -15,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace hearth {
 
@@ -37,6 +38,9 @@ class DraftSource final : public Source {
   Result<std::vector<std::string>> xattr_names(const std::string& path, const Caller& caller) override {
     return store_->xattr_names(path, caller);
   }
+  std::shared_ptr<LockSession> locks() override { return store_->locks(); }
+  void on_changes(ChangeHook hook) override { store_->on_changes(std::move(hook)); }
+  std::size_t changes_under_way() const override { return store_->changes_under_way(); }
 
  private:
   // Shared: the functions that publish may outlive the source.

@@ -63,6 +63,7 @@ Result<NodeEntry> FileSystem::lookup(NodeId parent, std::string_view name) {
     if (entry) return entry;
   }
   if (locked_places_.contains(parent)) source_.forget(path);
+  const ToldEpochs::Moment asked = epochs_.now(path);
   TRY(status, source_.stat(path));
   // What was done under another name of the file is not known under this one.
   if (takes_changes(status) && status.link_count > 1 && status.type != EntryType::directory) {
@@ -70,14 +71,15 @@ Result<NodeEntry> FileSystem::lookup(NodeId parent, std::string_view name) {
     if (!again.status) return Error(Code::not_found, path + " was removed");
     status = std::move(*again.status);
   }
-  return enter(parent, name, std::move(status));
+  return enter(parent, name, std::move(status), asked);
 }
 
-Result<NodeEntry> FileSystem::entry_of(NodeId parent, const DirectoryItem& item) {
-  return enter(parent, item.name, item.status);
+Result<NodeEntry> FileSystem::entry_of(const DirectoryHandle& directory, const DirectoryItem& item) {
+  return enter(directory.node, item.name, item.status, directory.opened);
 }
 
 Result<NodeAttributes> FileSystem::attributes(NodeId node) {
+  if (node == root_node) root_asked_ = true;
   TRY(known, nodes_.status(node));
   if (takes_changes(known)) {
     TRY(better, attributes_past_the_path(node, known));
@@ -88,6 +90,7 @@ Result<NodeAttributes> FileSystem::attributes(NodeId node) {
     return NodeAttributes{std::move(known), std::min(open_attr_timeout, options_.attr_timeout)};
   }
   TRY(path, nodes_.path(node));
+  const ToldEpochs::Moment asked = epochs_.now(path);
   auto status = source_.stat(path);
   if (!status) {
     // The name is gone, but the kernel still has the inode: it has to look the path up again.
@@ -95,6 +98,7 @@ Result<NodeAttributes> FileSystem::attributes(NodeId node) {
     return std::move(status).error();
   }
   if (!nodes_.refresh(node, *status)) return changed(path);
+  if (epochs_.told_since(asked)) nodes_.set_told(node);
   const Duration timeout = std::min<Duration>(status->ttl, options_.attr_timeout);
   return NodeAttributes{std::move(*status), timeout};
 }
@@ -106,12 +110,14 @@ Status FileSystem::access(NodeId node, int mask) {
 }
 
 Result<std::string> FileSystem::readlink(NodeId node) {
+  CHECK_OK(confirm(node));
   TRY(status, nodes_.status(node));
   if (status.type != EntryType::symlink) return Error(Code::invalid_argument, path_of(node) + " is not a symlink");
   return std::move(status.symlink_target);
 }
 
 Result<std::shared_ptr<FileHandle>> FileSystem::open(NodeId node, int flags, const Caller& caller) {
+  CHECK_OK(confirm(node));
   TRY(known, nodes_.status(node));
   const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
   if (writes) {
@@ -215,9 +221,10 @@ Result<std::shared_ptr<DirectoryHandle>> FileSystem::opendir(NodeId node) {
     TRY(found, nodes_.path(node));
     path = std::move(found);
   }
+  const ToldEpochs::Moment opened = epochs_.now(path == "/" ? path : path + "/");
   CHECK_OK(nodes_.pin(node));
   counters_.open_directories.fetch_add(1, std::memory_order_relaxed);
-  return std::shared_ptr<DirectoryHandle>(new DirectoryHandle{node, {source_, std::move(path)}});
+  return std::shared_ptr<DirectoryHandle>(new DirectoryHandle{node, {source_, std::move(path)}, opened});
 }
 
 void FileSystem::releasedir(DirectoryHandle& handle) {

@@ -10,13 +10,16 @@
 #include "fuse/counters.h"
 #include "fuse/directory_stream.h"
 #include "fuse/io_modes.h"
+#include "fuse/kernel_cache.h"
 #include "fuse/live_files.h"
 #include "fuse/locked_places.h"
 #include "fuse/mount.h"
 #include "fuse/node_table.h"
 #include "fuse/prefetch.h"
 #include "fuse/source.h"
+#include "fuse/told_epochs.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -57,6 +60,7 @@ struct FileHandle {
 struct DirectoryHandle {
   NodeId node;
   DirectoryStream stream;
+  ToldEpochs::Moment opened;  // no later than what the stream says
 };
 
 class FileSystem {
@@ -65,7 +69,7 @@ class FileSystem {
 
   // Adds a lookup to the node; the caller gives it back with forget() if the kernel does not take the answer.
   Result<NodeEntry> lookup(NodeId parent, std::string_view name);
-  Result<NodeEntry> entry_of(NodeId parent, const DirectoryItem& item);  // same, from a listing
+  Result<NodeEntry> entry_of(const DirectoryHandle& directory, const DirectoryItem& item);  // same, from a listing
   void forget(NodeId node, std::uint64_t lookups) { nodes_.forget(node, lookups); }
   Result<NodeAttributes> attributes(NodeId node);
   Status access(NodeId node, int mask);
@@ -122,6 +126,11 @@ class FileSystem {
   Result<std::shared_ptr<DirectoryHandle>> opendir(NodeId node);
   void releasedir(DirectoryHandle& handle);
 
+  // told.cc: others changed these. What was looked up before does not count any more, and the kernel is to drop what is answered.
+  KernelWork told(const ChangeNotice& notice);
+  // Of nodes made at `since` or later: the kernel may have been about to take them in.
+  KernelWork told_again(const ChangeNotice& notice, TimePoint since);
+
   // Capacity and use of the caches, and the inodes known to the master; at most 1 s old, the last
   // known while the master is away.
   Result<Capacity> capacity();
@@ -137,6 +146,10 @@ class FileSystem {
 
  private:
   Result<NodeEntry> enter(NodeId parent, std::string_view name, FileStatus status);
+  // The same; an answer from before a notice is not to be kept by the kernel.
+  Result<NodeEntry> enter(NodeId parent, std::string_view name, FileStatus status, ToldEpochs::Moment asked);
+  // stale: the node was told to have changed, and is another file now.
+  Status confirm(NodeId node);
   void consider_prefetch(const std::string& path, const FileHandle& handle);
   bool takes_changes(const FileStatus& status) const {
     return options_.writing == MountOptions::Writing::allow && status.writable;
@@ -181,6 +194,8 @@ class FileSystem {
   OpenedAhead opened_ahead_;
   std::shared_mutex staged_directories_;  // shared by those who publish, alone by those who move a directory
   LockedPlaces locked_places_;
+  ToldEpochs epochs_;
+  std::atomic<bool> root_asked_{false};
   IoModes modes_;
   MountCounters counters_;
   std::mutex capacity_mutex_;

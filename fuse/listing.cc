@@ -14,7 +14,7 @@ enum class Listing : std::uint8_t { plain, plus };
 // Fills one answer to readdir or readdirplus.
 class ListingReply {
  public:
-  ListingReply(Request& request, Listing listing, NodeId directory, std::span<std::byte> space)
+  ListingReply(Request& request, Listing listing, const DirectoryHandle& directory, std::span<std::byte> space)
       : request_(request), listing_(listing), directory_(directory), space_(space) {}
 
   DirectoryStream::Next add(const DirectoryItem& item, std::uint64_t behind) {
@@ -60,7 +60,7 @@ class ListingReply {
 
   Request& request_;
   const Listing listing_;
-  const NodeId directory_;
+  const DirectoryHandle& directory_;
   const std::span<std::byte> space_;
   std::size_t used_ = 0;
   std::vector<NodeId> entered_;
@@ -85,7 +85,7 @@ void list(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset, fuse_
   Request request(req, listing == Listing::plus ? FuseOp::readdirplus : FuseOp::readdir, node);
   const std::shared_ptr<DirectoryHandle> handle = request.handles().get<DirectoryHandle>(info->fh);
   const auto space = thread_scratch(std::min<std::size_t>(size, 1U << 20));
-  ListingReply reply(request, listing, node, space);
+  ListingReply reply(request, listing, *handle, space);
   request.may_wait();
   const auto filled = fill(reply, request, *handle, static_cast<std::uint64_t>(offset));
   if (!request.take()) return reply.undo();

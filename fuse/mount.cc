@@ -1,6 +1,7 @@
 #include "fuse/mount.h"
 
 #include "common/log.h"
+#include "fuse/change_notices.h"
 #include "fuse/file_system.h"
 #include "fuse/mount_point.h"
 #include "fuse/session.h"
@@ -18,12 +19,15 @@ struct Mount::Impl {
   Status start();
   Status unmount();
   void cut_off_when_idle();
+  void hear_of_changes();
+  void end_notices();
 
   MountOptions options;
   std::unique_ptr<Source> source;
   // In the order of use: the session's threads use the file system until the session is gone.
   std::unique_ptr<FileSystem> files;
   std::unique_ptr<FuseSession> session;
+  std::unique_ptr<ChangeNotices> notices;
 
   std::mutex mutex;
   // Guarded by mutex
@@ -46,12 +50,26 @@ Status Mount::Impl::start() {
   TRY(device, mount_fuse(options.mountpoint, options));
   mounted = true;
   device_name = mounted_device(options.mountpoint);
+  hear_of_changes();
   CHECK_OK(session->serve(*files, std::move(device)));
   raise_readahead(options.mountpoint, options.readahead_bytes);
   log_info("fuse_mounted", {{"mountpoint", options.mountpoint},
                             {"subtree", options.subtree},
                             {"passthrough", files->modes().state()}});
   return ok();
+}
+
+// Before the kernel asks the first time: then it keeps nothing that a notice did not reach.
+void Mount::Impl::hear_of_changes() {
+  notices = std::make_unique<ChangeNotices>(*files, *session, *source);
+  source->on_changes([this](const ChangeNotice& notice, std::function<void()> acted) { notices->tell(notice, std::move(acted)); });
+}
+
+// While requests are still answered: the kernel may hold the lock that a notice waits for until one is.
+void Mount::Impl::end_notices() {
+  if (!notices) return;
+  source->on_changes(nullptr);
+  notices->stop();
 }
 
 // Serves what is still open, for at most the grace.
@@ -81,6 +99,7 @@ Status Mount::Impl::unmount() {
   }
   if (!left && left.code() != Code::not_found) return left;
   mounted = false;
+  end_notices();
   // Another mount namespace may keep the file system alive: then the loop is told.
   if (!session->wait_until(Deadline::after(real_clock(), kernel_patience))) session->stop();
   log_info("fuse_unmounted", {{"mountpoint", options.mountpoint}});
@@ -92,6 +111,8 @@ Mount::Mount(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Mount::~Mount() {
   const auto left = unmount();
   if (!left) log_warn("fuse_unmount_failed", {{"mountpoint", impl_->options.mountpoint}, {"error", left.error().message()}});
+  impl_->end_notices();
+  impl_->notices.reset();
   impl_->session.reset();  // before what its threads use
 }
 

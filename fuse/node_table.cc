@@ -40,19 +40,24 @@ std::string NodeTable::object_key(const FileStatus& status) const {
 bool NodeTable::take_over(Node& node, const FileStatus& status) const {
   if (same_node_content(node.status, status)) {
     node.status = status;
+    node.told = false;
     return true;
   }
   // A staged copy is nobody else's, whatever its store has under the name by now.
   if (node.object.empty() && node.content == Content::live && node.status.type == status.type) return true;
   const bool same_object = !node.object.empty() && node.status.type == status.type && object_key(status) == node.object;
   if (!same_object) return false;
-  if (node.content == Content::live) return true;  // its own file says better what it is
+  if (node.content == Content::live) {  // its own file says better what it is
+    node.told = false;
+    return true;
+  }
   // A version that had not settled is told from the settled one by its mark alone.
   const bool same_content = without_nonce(node.status.version) == without_nonce(status.version) &&
                             node.status.length_bytes == status.length_bytes;
   if (!same_content && node.opens != 0) return false;
   node.drop_pages = node.drop_pages || !same_content;
   node.status = status;
+  node.told = false;
   return true;
 }
 
@@ -98,6 +103,7 @@ Result<NodeId> NodeTable::enter(NodeId parent, std::string_view name, const File
   const NodeId id = next_++;
   Node node;
   node.status = status;
+  node.made = real_clock().now();
   node.lookups = 1;
   node.object = std::move(object);
   if (!node.object.empty()) by_object_[node.object] = id;

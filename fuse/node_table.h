@@ -14,6 +14,8 @@
 // Fails:   stale (an id that is not in the table, or a node without a name left).
 #pragma once
 
+#include "common/clock.h"
+
 #include <hearth/client.h>
 #include <hearth/result.h>
 
@@ -54,6 +56,8 @@ class NodeTable {
     std::uint64_t opens = 0;
     Content content = Content::of_version;
     bool drop_pages = false;  // what the kernel cached is of another version
+    bool told = false;        // that it changed elsewhere; nothing has confirmed it since
+    TimePoint made{};
   };
 
   // `root_path` is the mounted subtree, "/" or "/a/b".
@@ -92,6 +96,22 @@ class NodeTable {
   std::uint64_t unpin(NodeId id);
   bool pinned(NodeId id) const;
 
+  // A notice said that `path` changed elsewhere, with tree: and all below it. The nodes that are concerned, each with the
+  // names that the kernel has to look up again because the node alone does not tell: it is open, or has several.
+  struct Told {
+    NodeId node = 0;
+    EntryType type = EntryType::regular;
+    Content content = Content::of_version;
+    std::vector<Name> names;
+  };
+  // Only of nodes made at `since` or later.
+  std::vector<Told> tell(std::string_view path, ChangeNotice::Path::Reach reach, TimePoint since = TimePoint::min());
+  std::vector<Told> tell_all(TimePoint since = TimePoint::min());
+  bool was_told(NodeId id) const;
+  void set_told(NodeId id);
+  // The node of its directory and its name there, whether or not anything is known of it; nothing: the directory is not known.
+  std::optional<Name> place_of(std::string_view path) const;
+
   std::size_t size() const;  // without the root
 
  private:
@@ -106,6 +126,9 @@ class NodeTable {
     }
   };
 
+  std::optional<Name> place_locked(std::string_view path) const;
+  static Told tell_locked(NodeId id, Node& node);
+  bool lies_below(NodeId id, NodeId directory) const;
   Result<std::string> path_locked(NodeId id) const;
   Result<std::string> path_of_name(const Name& name) const;
   std::string object_key(const FileStatus& status) const;

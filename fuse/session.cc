@@ -75,6 +75,7 @@ struct FuseSession::Impl : MountContext {
   InterruptedRequests interrupted;
   fuse_session* session = nullptr;
   int device = -1;  // owned by `session`
+  std::atomic<bool> takes_notices{false};
   // Of the INIT exchange, which comes before any other request
   std::atomic<std::uint64_t> init_unique{0};
   std::atomic<bool> init_seen{false}, init_answered{false}, kernel_offers_passthrough{false}, kernel_offers_killpriv_v2{false};
@@ -205,6 +206,7 @@ Status FuseSession::serve(FileSystem& files, UniqueFd device) {
     return Error(Code::internal, "libfuse refused the device; its message is above");
   }
   impl.device = device.release();
+  impl.takes_notices = true;
   impl.ended = false;
   // Signals are for the program's own threads.
   sigset_t all, before;
@@ -298,6 +300,21 @@ Result<std::int32_t> FuseSession::add_written(int fd) {
 void FuseSession::remove(std::int32_t id) {
   const auto number = static_cast<std::uint32_t>(id);
   ::ioctl(impl_->device, backing_close, &number);
+}
+
+// The kernel answers ENOENT for what it does not keep.
+void FuseSession::drop(NodeId node, Drop what) {
+  if (!impl_->takes_notices) return;  // nothing is kept yet
+  constexpr off_t attributes_alone = -1;
+  fuse_lowlevel_notify_inval_inode(impl_->session, node, what == Drop::attributes ? attributes_alone : 0, 0);
+}
+
+// Expired, not taken away: whoever stands in it or has it open keeps its name (kernel 6.2 and newer).
+void FuseSession::expire(NodeId parent, const std::string& name) {
+  if (!impl_->takes_notices) return;
+  fuse_session* session = impl_->session;
+  const int expired = fuse_lowlevel_notify_expire_entry(session, parent, name.c_str(), name.size(), FUSE_LL_EXPIRE_ONLY);
+  if (expired == -ENOSYS) fuse_lowlevel_notify_inval_entry(session, parent, name.c_str(), name.size());
 }
 
 }  // namespace hearth

@@ -10,13 +10,14 @@
 #include "common/fd.h"
 #include "fuse/file_system.h"
 #include "fuse/io_modes.h"
+#include "fuse/kernel_cache.h"
 #include "fuse/mount.h"
 
 #include <memory>
 
 namespace hearth {
 
-class FuseSession final : public BackingFiles {
+class FuseSession final : public BackingFiles, public KernelCache {
  public:
   explicit FuseSession(const MountOptions& options);
   ~FuseSession() override;
@@ -34,6 +35,10 @@ class FuseSession final : public BackingFiles {
   Result<std::int32_t> add(int fd) override;
   Result<std::int32_t> add_written(int fd) override;
   void remove(std::int32_t id) override;
+
+  // Until the end of the session. Before serve() there is nothing to drop.
+  void drop(NodeId node, Drop what) override;
+  void expire(NodeId parent, const std::string& name) override;
 
  private:
   struct Impl;

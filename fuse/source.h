@@ -65,6 +65,11 @@ class Source {
   // URIs of the attachments.
   virtual Result<std::vector<std::string>> store_uris() = 0;
 
+  // Calls `hook` with what changed elsewhere from now on; null: none any more, when this returns.
+  virtual void on_changes(ChangeHook) {}
+  // Changes of this mount that were not answered yet.
+  virtual std::size_t changes_under_way() const { return 0; }
+
   // The writing side.
   virtual Result<Changed> change(const Change&, const Caller&) { return no_changes(); }
   virtual Result<OpenedInPlace> open_in_place(const OpenForWriting&, const Caller&) { return no_changes(); }

@@ -37,6 +37,7 @@ MasterService::Answer MasterService::change(Call call) {
   Result<ChangedView> done =
       co_await run_on(parts_.names, parts_.metadata.change(std::move(wanted), std::move(caller), deadline));
   if (done) {
+    CO_CHECK_OK(co_await tell(std::move(done->news), call->connection()));
     if (done->file) to_wire(*done->file, *reply.mutable_info());
     reply.set_version_before(done->version_before);
   } else {

@@ -18,6 +18,15 @@ constexpr int max_located_blocks = 65536;
 
 Freshness freshness_of(bool revalidate) { return revalidate ? Freshness::revalidate : Freshness::cached; }
 
+// Another tree stands there now.
+std::vector<NameNews> news_of_tree(const NamespacePath& path, NameNews::State state) {
+  std::vector<NameNews> news;
+  news.push_back(NameNews{.path = path.text(), .state = state, .reach = NameNews::Reach::tree});
+  const std::size_t depth = path.components().size();
+  if (depth > 0) news.push_back(NameNews{.path = path.ancestor(depth - 1).text()});
+  return news;
+}
+
 }  // namespace
 
 MasterService::Answer MasterService::stat(Call call) {
@@ -114,7 +123,9 @@ MasterService::Answer MasterService::attach(Call call) {
     CO_TRY(wanted, settings_from_wire(request.options()));
     settings = wanted;
   }
+  std::vector<NameNews> news = news_of_tree(path, NameNews::State::there);
   CO_TRY(row, co_await run_on(parts_.names, parts_.metadata.attach(std::move(path), request.uri(), settings, deadline)));
+  CO_CHECK_OK(co_await tell(std::move(news), call->connection()));
   proto::AttachReply reply;
   to_wire(row, *reply.mutable_attachment());
   co_return reply_with(reply);
@@ -124,7 +135,9 @@ MasterService::Answer MasterService::detach(Call call) {
   CO_TRY(request, parse_body<proto::DetachRequest>(*call));
   CO_TRY(path, NamespacePath::parse(request.path()));
   const Deadline deadline = bounded_deadline(*call, parts_.clock);
+  std::vector<NameNews> news = news_of_tree(path, NameNews::State::gone);
   CO_CHECK_OK(co_await run_on(parts_.names, parts_.metadata.detach(std::move(path), deadline)));
+  CO_CHECK_OK(co_await tell(std::move(news), call->connection()));
   const proto::DetachReply reply;
   co_return reply_with(reply);
 }

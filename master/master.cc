@@ -154,6 +154,7 @@ Result<std::unique_ptr<Master>> Master::start(const MasterOptions& options, Mast
   serving.heartbeat_interval = options.heartbeat_interval;
   serving.lost_after = options.lost_after;
   serving.default_metadata_ttl = options.default_metadata_ttl;
+  serving.push_timeout = options.push_timeout;
   serving.trust_tcp_callers = options.trust_tcp_callers;
   serving.locks = {.lease = options.lock_lease, .sessions_file = options.data_dir + "/lock_sessions"};
   impl->service = std::make_unique<MasterService>(service_parts, serving);

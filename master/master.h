@@ -33,6 +33,7 @@ struct MasterOptions {
   std::uint64_t max_inodes = 200'000'000;
   std::uint32_t socket_mode = 0660;  // of Unix sockets
   Duration lock_lease = std::chrono::seconds(10);  // a client silent for this long has lost its locks
+  Duration push_timeout = std::chrono::milliseconds(200);  // that a change waits for clients to know it
   bool trust_tcp_callers = false;    // take changes from TCP peers, in whatever name they say
   std::string policy_file;           // applied when no policy was ever applied; "" = none
   // Where object stores post their events (event_intake.h): "host:port", "" = nowhere.

@@ -25,7 +25,8 @@ MasterService::MasterService(Parts parts, ServiceOptions options)
       board_(parts_.network, parts_.clock),
       // An epoch of an earlier run must never be taken for one of this run.
       membership_(options_.lost_after, parts_.metadata.run() << 32),
-      locks_(parts_.network, parts_.clock, options_.locks) {
+      locks_(parts_.network, parts_.clock, options_.locks),
+      subscribers_([this](std::span<const ConnectionId> to, const Notice& notice) { send_notice(to, notice); }) {
   // The namespace thread publishes; the copy that heartbeats read changes on this thread. It is posted before
   // the attach is answered, so whoever saw the answer finds the attachment here.
   parts_.metadata.on_attachments_changed([this](AttachmentsView view) {
@@ -33,6 +34,9 @@ MasterService::MasterService(Parts parts, ServiceOptions options)
   });
   parts_.metadata.on_policy_changed([this](std::uint64_t version) {
     asio::post(parts_.network, [this, version] { policy_version_ = version; });
+  });
+  parts_.metadata.on_news([this](std::vector<NameNews> news) {
+    asio::post(parts_.network, [this, news = std::move(news)] { subscribers_.mention(news); });
   });
 }
 
@@ -64,6 +68,9 @@ void MasterService::serve(RpcServer& server) {
   add(server, Method::change, &MasterService::change);
   add(server, Method::xattr, &MasterService::xattr);
   add(server, Method::lock, &MasterService::lock);
+  add(server, Method::subscribe, &MasterService::subscribe);
+  server_ = &server;
+  server.on_disconnect([this](ConnectionId connection) { lost_connection(connection); });
 }
 
 MasterService::Answer MasterService::timed(Call call, Operation operation) {
@@ -106,6 +113,8 @@ Task<> MasterService::watch() {
 
 void MasterService::set_gauges() {
   metrics().gauge(block_locations).set(static_cast<std::int64_t>(membership_.blocks().location_count()));
+  metrics().gauge(master::subscribers, {"current"}).set(static_cast<std::int64_t>(subscribers_.size() - subscribers_.lagging()));
+  metrics().gauge(master::subscribers, {"lagging"}).set(static_cast<std::int64_t>(subscribers_.lagging()));
   metrics().gauge(master::attachments).set(static_cast<std::int64_t>(attachments_.rows.size()));
   metrics().gauge(master::policy_version).set(static_cast<std::int64_t>(policy_version_));
   metrics().gauge(master::workers, {"live"}).set(static_cast<std::int64_t>(membership_.count(WorkerState::live)));

@@ -10,6 +10,7 @@
 #include "master/lock_service.h"
 #include "master/membership.h"
 #include "master/metadata_service.h"
+#include "master/subscribers.h"
 
 #include <map>
 #include <memory>
@@ -28,6 +29,7 @@ struct ServiceOptions {
   Duration lost_after = std::chrono::seconds(5);
   Duration default_metadata_ttl = std::chrono::seconds(1);
   LockOptions locks;
+  Duration push_timeout = std::chrono::milliseconds(200);  // that a change waits for subscribers to know it
 };
 
 struct MasterSnapshot {
@@ -96,6 +98,12 @@ class MasterService {
   Answer xattr(Call call);
   // handlers_locks.cc
   Answer lock(Call call);
+  // handlers_subscribe.cc
+  Answer subscribe(Call call);
+  void send_notice(std::span<const ConnectionId> to, const Notice& notice);
+  void lost_connection(ConnectionId connection);
+  // Ends when every subscriber but the author knows, or is not waited for any more.
+  Task<> tell(std::vector<NameNews> news, ConnectionId author);
   // handlers_policy.cc
   Answer policy_get(Call call);
   Answer policy_list(Call call);
@@ -142,6 +150,8 @@ class MasterService {
   LockService locks_;
   AttachmentsView attachments_;
   std::uint64_t policy_version_ = 0;  // in force; 0: none
+  Subscribers subscribers_;
+  RpcServer* server_ = nullptr;  // that serve() was called with
   struct Line {
     std::string address;
     std::shared_ptr<RpcChannel> channel;  // shared with the calls in flight

@@ -22,6 +22,7 @@
 #include "master/views.h"
 #include "tiering/policy/policy.h"
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <set>
@@ -45,6 +46,7 @@ struct MetadataOptions {
 };
 
 enum class Freshness : std::uint8_t { cached, revalidate };
+enum class Listening : std::uint8_t { off, on };
 
 class MetadataService {
  public:
@@ -96,6 +98,11 @@ class MetadataService {
   // The next known files at or below the walk's root (at most a turn's worth), asking no store.
   Result<std::vector<ResolvedView>> cached_files(FileWalk& walk);
 
+  // Called on the executor with what was learned of names that had been asked about before: by questions to stores, not by
+  // changes, which answer their own. Only while somebody listens.
+  void on_news(std::function<void(std::vector<NameNews>)> handler) { news_ = std::move(handler); }
+  void listen_for_news(Listening listening) { listening_ = listening; }  // from any thread
+
   // A store told that these changed: asks about them now. How many are in some attachment; overloaded, then none of the
   // rest was taken.
   Task<std::uint64_t> store_changed(std::vector<StoreEvent> events);
@@ -144,6 +151,11 @@ class MetadataService {
   Task<> run_ask(AttachmentId attachment, std::string store_path, std::shared_ptr<StatFlight> flight);
   Result<Inode> record_answer(AttachmentId attachment, const std::string& store_path, Result<ObjectInfo> answer,
                               Moment asked);
+  // news.cc: the same, and what is new about it. A change is news in any case; what a look found, when it differs.
+  enum class Learned : std::uint8_t { by_change, by_looking, by_question };
+  Result<Inode> record_and_tell(AttachmentId attachment, const std::string& store_path, Result<ObjectInfo> answer,
+                                Moment asked, Learned how, std::vector<NameNews>& news);
+  std::optional<Inode> known_inode(const AttachmentRow& row, const std::string& store_path);
   Result<std::optional<InodeId>> parent_of(const AttachmentRow& row, const std::vector<std::string>& components);
 
   // ops/change.cc
@@ -167,7 +179,8 @@ class MetadataService {
   Task<> check_rights(const Change& change, const Places& places, const Caller& caller, Deadline deadline);
   // What a change gives the object that its store does not keep; nothing: nothing.
   Task<Namespace::KeptAttributes> attributes_after(const Change& change, const Places& places, const Caller& caller, Deadline deadline);
-  Result<std::optional<FileView>> record_touched(const Place& object, const std::vector<Touched>& touched);
+  Result<std::optional<FileView>> record_touched(const Place& object, const std::vector<Touched>& touched, Learned how,
+                                                 std::vector<NameNews>& news);
 
   // ops/events.cc
   Task<> revalidate(NamespacePath path, StoreEvent event);
@@ -210,6 +223,8 @@ class MetadataService {
   std::unique_ptr<PolicyStore> policies_;
   std::function<void(AttachmentsView)> attachments_changed_;
   std::function<void(std::uint64_t)> policy_changed_;
+  std::function<void(std::vector<NameNews>)> news_;
+  std::atomic<Listening> listening_{Listening::off};
 
   // Namespace thread only
   TaskGroup tasks_;

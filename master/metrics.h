@@ -21,6 +21,15 @@ inline constexpr GaugeDescriptor policy_version{
     "hearth_master_policy_version", "Version of the policy in force; 0 is none.", {}};
 inline constexpr GaugeDescriptor attachments{"hearth_master_attachments", "Attachments.", {}};
 
+inline constexpr GaugeDescriptor subscribers{
+    "hearth_master_subscribers", "Clients and mounts that are told of changes, by state.", {"state"}};
+inline constexpr CounterDescriptor notices_total{
+    "hearth_master_notices_total", "Notices of changes sent to subscribers: of paths, or to drop everything.", {"scope"}};
+inline constexpr CounterDescriptor subscribers_lagged_total{
+    "hearth_master_subscribers_lagged_total", "Changes that were answered before every subscriber knew of them.", {}};
+inline constexpr HistogramDescriptor push_seconds{
+    "hearth_master_push_seconds", "Time that a change waited until every subscriber knew of it.", {}};
+
 inline constexpr CounterDescriptor store_events_total{
     "hearth_master_store_events_total",
     "Event notifications of object stores: received, matched by an attachment, unanswered when the store was asked.", {"outcome"}};

@@ -39,10 +39,19 @@ struct ResolvedView {
   static ResolvedView of(const AttachmentRow& row, const std::string& store_path, FileView file);
 };
 
+// A name of which clients may know something that is not true any more.
+struct NameNews {
+  std::string path;  // in the namespace
+  enum class State : std::uint8_t { there, gone } state = State::there;
+  enum class Reach : std::uint8_t { name, tree } reach = Reach::name;  // tree: all below it, too
+  bool operator==(const NameNews&) const = default;
+};
+
 // What a change did.
 struct ChangedView {
   std::string version_before;    // of the object; "" when it was made
   std::optional<FileView> file;  // of the object afterwards (of a rename, under its new name); nothing when it is gone
+  std::vector<NameNews> news;    // empty while nobody listens
 };
 
 struct AttachmentsView {

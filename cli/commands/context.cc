@@ -19,6 +19,7 @@ ClientOptions Context::client_options() const {
   ClientOptions options;
   options.master = master().address;
   options.metadata_deadline = std::chrono::seconds(5);
+  options.subscribe = false;  // it is gone before anything could change
   options.tenant = invocation_.text("tenant");
   const auto limit = invocation_.duration("timeout");
   if (!limit) return options;

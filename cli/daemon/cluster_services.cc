@@ -71,6 +71,7 @@ Result<std::unique_ptr<Service>> start_master(const MasterConfig& config) {
   options.lost_after = config.lost_after;
   options.lock_lease = config.lock_lease;
   options.trust_tcp_callers = config.tcp_callers == MasterConfig::TcpCallers::trusted;
+  options.push_timeout = config.push_timeout;
   options.store_deadline = config.store_deadline;
   options.rocksdb_cache_bytes = config.metadata_cache.bytes;
   options.max_inodes = config.max_inodes;

@@ -63,6 +63,7 @@ struct MasterConfig {
   Duration store_deadline = std::chrono::seconds(10);
   ByteSize metadata_cache = 256_MiB;
   std::uint64_t max_inodes = 200'000'000;
+  Duration push_timeout = std::chrono::milliseconds(200);
   std::string policy_file;
   std::string events_listen;
   std::string events_token_file;
@@ -76,6 +77,7 @@ struct MasterConfig {
     v.field("heartbeat_interval", heartbeat_interval, {.help = "How often workers report.", .min = std::chrono::milliseconds(10), .max = std::chrono::minutes(1)});
     v.field("lost_after", lost_after, {.help = "A worker silent for this long is lost, and its blocks with it.", .min = std::chrono::milliseconds(100), .max = std::chrono::hours(1)});
     v.field("lock_lease", lock_lease, {.help = "A mount that is silent for this long has lost its locks on files (flock, fcntl): others may have them.", .min = std::chrono::milliseconds(500), .max = std::chrono::hours(1)});
+    v.field("push_timeout", push_timeout, {.help = "A change of files is answered when all clients and mounts know of it, but after this time at the latest; who did not answer by then is not waited for again until it has dropped all it knew.", .min = std::chrono::milliseconds(1), .max = std::chrono::seconds(10)});
     v.field("store_deadline", store_deadline, {.help = "Of one question about metadata to an under-store.", .min = std::chrono::milliseconds(100), .max = std::chrono::hours(1)});
     v.field("metadata_cache", metadata_cache, {.help = "Memory for metadata read from disk.", .min = 1_MiB, .max = ByteSize{1ULL << 46}});
     v.field("max_inodes", max_inodes, {.help = "Names kept; beyond it, metadata not asked for lately is dropped.", .min = 1000, .max = 10'000'000'000});

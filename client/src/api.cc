@@ -233,6 +233,8 @@ Result<PolicyVersion> Client::roll_policy_back(std::uint64_t version, const Poli
   return impl_->wait(impl_->roll_policy_back(version, change));
 }
 
+Status Client::on_changes(ChangeHook hook) const { return impl_->wait(impl_->set_hook(std::move(hook))); }
+
 void Client::forget(std::string_view path) const {
   if (impl_->usable()) impl_->resolver().forget(path);
 }

@@ -40,7 +40,10 @@ ClientImpl::Parts::Parts(ClientImpl& client, Address address)
       keeper(client.clock_, group, peers, *client.grants_),
       engine(client::ReadEngine::Parts{client.options_, client.clock_, group, *master, peers, resolver, stores, keeper, *client.packed_, client.counters_}),
       batches(engine.parts(), engine),
-      locks(RpcContext{client.io_->executor(), *transport, client.clock_, RpcLimits{}}, group, std::move(address)) {}
+      locks(RpcContext{client.io_->executor(), *transport, client.clock_, RpcLimits{}}, group, std::move(address)),
+      subscription(client.clock_, group, master, [&client](const ChangeNotice& notice, std::function<void()> done) {
+        client.act_on(notice, std::move(done));
+      }) {}
 
 ClientImpl::ClientImpl(const ClientOptions& options, Address master)
     : options_(options), clock_(real_clock()),
@@ -53,6 +56,7 @@ ClientImpl::ClientImpl(const ClientOptions& options, Address master)
 Task<> ClientImpl::stop_parts(Parts* parts) {
   (void)co_await parts->locks.end();
   parts->locks.close();
+  parts->subscription.end();
   parts->keeper.close();
   parts->peers.close();
   parts->master->close();
@@ -126,8 +130,10 @@ Task<> ClientImpl::connect_task() {
   proto::MasterStatusReply reply;
   CO_CHECK_OK(co_await parts_->master->call(Method::master_status, std::string(), &reply,
                                             client::MasterRetry::until_deadline, deadline));
-  Status refreshed = co_await parts_->peers.refresh(client::Freshness::refreshed, deadline);
-  co_return refreshed;
+  CO_CHECK_OK(co_await parts_->peers.refresh(client::Freshness::refreshed, deadline));
+  if (!options_.subscribe) co_return ok();
+  Status begun = co_await parts_->subscription.begin(deadline);
+  co_return begun;
 }
 
 Task<> ClientImpl::obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block, client::GrantOf what) {

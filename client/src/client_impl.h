@@ -20,6 +20,7 @@
 #include "client/src/read_engine.h"
 #include "client/src/resolver.h"
 #include "client/src/store_reader.h"
+#include "client/src/subscription.h"
 #include "common/async.h"
 #include "common/clock.h"
 #include "common/fd.h"
@@ -86,6 +87,11 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Task<Changed> publish(std::string path, int fd, bool must_be_new);
   Task<Xattrs> xattrs(std::string path, std::string name, Caller caller);  // without a name: the names
 
+  // told_calls.cc
+  Task<> set_hook(ChangeHook hook);
+  // Forgets what the notice names, has the hook act, and runs `done` on the io thread.
+  void act_on(const ChangeNotice& notice, std::function<void()> done);
+
   Task<> obtain_grant(std::shared_ptr<FileImpl> file, std::size_t block, client::GrantOf what);
   Task<> fill(std::shared_ptr<FileImpl> file, std::uint64_t offset, std::uint64_t length);
   Task<> read(std::shared_ptr<FileImpl> file, std::span<std::byte> into, std::uint64_t offset);
@@ -123,6 +129,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
 
  private:
   void forget_changed(const Change& change, const Changed& done);
+  void forget_told(const ChangeNotice& notice);
   Task<std::vector<WorkerStatus>> live_workers();
   Task<RpcReply> ask_worker(WorkerStatus worker, Method method, std::string body, google::protobuf::MessageLite* reply,
                             std::span<std::byte> into);
@@ -139,6 +146,8 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
     client::ReadEngine engine;
     client::BatchReader batches;
     client::LockKeeper locks;
+    client::Subscription subscription;
+    ChangeHook hook;
   };
   Task<> connect_task();
   Task<> fill_in_replicas(std::vector<BlockRef> blocks, std::vector<BlockPlacement>* placements, WorkerStatus worker);

@@ -6,8 +6,10 @@
 
 #include "common/net/rpc.h"
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace google::protobuf {
 class MessageLite;
@@ -24,6 +26,8 @@ class MasterLink {
 
   // `reply` lives in the caller's coroutine frame until this ends.
   Task<> call(Method method, std::string body, google::protobuf::MessageLite* reply, MasterRetry retry, Deadline deadline);
+  void on_notice(NoticeHandler handler) { channel_->on_notice(std::move(handler)); }
+  void on_disconnect(std::function<void()> handler) { channel_->on_disconnect(std::move(handler)); }
   void close() { channel_->close(); }
   const std::string& address() const { return address_; }
 

@@ -40,6 +40,13 @@ void Resolver::forget(std::string_view path) {
   }
 }
 
+void Resolver::forget_below(std::string_view directory) {
+  generation_.fetch_add(1);
+  const std::string prefix = directory == "/" ? "/" : std::string(directory) + "/";
+  resolutions_.erase_below(prefix);
+  statuses_.erase_below(prefix);
+}
+
 void Resolver::remember(std::string_view path, const FileStatus& status, TimePoint asked, std::uint64_t generation) {
   const TimePoint expires = asked + status.ttl;
   if (expires <= clock_.now() || generation != generation_.load()) return;
@@ -78,6 +85,7 @@ Task<ResolutionPtr> Resolver::resolve(std::string path, Deadline deadline) {
     const auto found = flights_.find(path);
     if (found == flights_.end()) break;
     std::shared_ptr<Flight> flight = found->second;
+    if (flight->generation != generation_.load()) break;  // something was forgotten since it was asked: ask anew
     co_await Signal::wait_or_cancelled(flight->landed);
     CO_CHECK_OK(co_await still_wanted());
     if (flight->result.code() == Code::cancelled) continue;  // by whoever asked: we still want to know
@@ -87,10 +95,11 @@ Task<ResolutionPtr> Resolver::resolve(std::string path, Deadline deadline) {
   }
   auto flight = std::make_shared<Flight>();
   flight->asked = clock_.now();
-  flights_.emplace(path, flight);
+  flight->generation = generation_.load();
+  flights_.insert_or_assign(path, flight);
   Result<ResolutionPtr> answer = co_await ask(path, flight->asked, deadline);
   flight->result = answer;
-  flights_.erase(path);
+  if (const auto mine = flights_.find(path); mine != flights_.end() && mine->second == flight) flights_.erase(mine);
   flight->landed->set(executor_);
   co_return answer;
 }

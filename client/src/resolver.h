@@ -32,6 +32,7 @@ class Resolver {
   ResolutionPtr cached(std::string_view path);
   std::optional<FileStatus> cached_status(std::string_view path);
   void forget(std::string_view path);  // all when empty
+  void forget_below(std::string_view directory);
 
   // Of exactly this path; symlinks are answered as such.
   Task<ResolutionPtr> resolve(std::string path, Deadline deadline);
@@ -47,6 +48,7 @@ class Resolver {
   struct Flight {
     std::shared_ptr<Signal> landed = std::make_shared<Signal>();
     TimePoint asked{};
+    std::uint64_t generation = 0;
     Result<ResolutionPtr> result;
   };
 

@@ -52,6 +52,17 @@ class TtlCache {
     if (const auto found = shard.index.find(path); found != shard.index.end()) shard.erase(found);
   }
 
+  // Looks at every entry.
+  void erase_below(std::string_view prefix) {
+    for (Shard& shard : shards_) {
+      std::lock_guard lock(shard.mutex);
+      for (auto entry = shard.order.begin(); entry != shard.order.end();) {
+        const auto looked_at = entry++;
+        if (looked_at->path.starts_with(prefix)) shard.erase(shard.index.find(looked_at->path));
+      }
+    }
+  }
+
   void clear() {
     for (Shard& shard : shards_) {
       std::lock_guard lock(shard.mutex);

@@ -23,10 +23,12 @@ enum class Method : std::uint16_t {
   stat_many = 128, resolve_many = 129, read_many = 130,
   // changes: two of the master, one of a worker
   change = 160, xattr = 161, open_store_file = 162,
-  // worker
-  publish_store_file = 170,
   // locks on files: one of the master
   lock = 163,
+  // telling clients of changes: one of the master, and its one-way notice
+  subscribe = 164, changed = 166,
+  // worker
+  publish_store_file = 170,
 };
 
 // "resolve"; "method-250" for a number this build does not know.

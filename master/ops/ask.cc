@@ -68,7 +68,9 @@ Task<> MetadataService::run_ask(AttachmentId attachment, std::string store_path,
   } else {
     answer = row.error();
   }
-  Result<Inode> recorded = record_answer(attachment, store_path, std::move(answer), flight->started);
+  std::vector<NameNews> news;
+  Result<Inode> recorded = record_and_tell(attachment, store_path, std::move(answer), flight->started, Learned::by_question, news);
+  if (!news.empty() && news_) news_(std::move(news));
   flight->land(std::move(recorded));
   kick_cleaner();
   // Those who waited for the question before this one have their turn first: this answer is recent enough for them all.

@@ -39,7 +39,8 @@ Result<MetadataService::Place> MetadataService::place_to_change(const std::strin
 
 // `object` is what the answer is about. Moments are taken now, after the change: an answer to a question that was put
 // while it was being made may not know of it, and does not count any more.
-Result<std::optional<FileView>> MetadataService::record_touched(const Place& object, const std::vector<Touched>& touched) {
+Result<std::optional<FileView>> MetadataService::record_touched(const Place& object, const std::vector<Touched>& touched, Learned how,
+                                                                std::vector<NameNews>& news) {
   const Moment now = namespace_->next_moment(parts_.clock.now());
   std::optional<FileView> out;
   // Directories first: what is new in one of them is recorded beneath it.
@@ -49,7 +50,7 @@ Result<std::optional<FileView>> MetadataService::record_touched(const Place& obj
       if (is_directory != directories) continue;
       Result<ObjectInfo> answer = one.now ? Result<ObjectInfo>(*one.now)
                                           : Result<ObjectInfo>(Error(Code::not_found, one.path + " is gone"));
-      Result<Inode> recorded = record_answer(object.attachment.id, one.path, std::move(answer), now);
+      Result<Inode> recorded = record_and_tell(object.attachment.id, one.path, std::move(answer), now, how, news);
       if (!recorded && recorded.code() != Code::not_found && recorded.code() != Code::stale) return std::move(recorded).error();
       if (!recorded || one.path != object.store_path) continue;
       const Reader reader = reader_for(object.attachment, Freshness::cached, Deadline::never());
@@ -108,11 +109,13 @@ Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline
     *other_path_of(change) = places.other->store_path;
     if (places.other->store_path != places.object.store_path) keys.emplace_back(row.id, places.other->store_path);
   }
+  const Learned how = std::holds_alternative<LookAgain>(change) ? Learned::by_looking : Learned::by_change;
   auto mine = std::make_shared<Flight<>>(namespace_->next_moment(parts_.clock.now()));
   CO_CHECK_OK(co_await enter_change(keys, mine, deadline));
   Result<ChangeResult> done = co_await store->change(std::move(change), std::move(caller), deadline);
   Result<std::optional<FileView>> file;
-  if (done) file = record_touched(object, done->touched);
+  ChangedView out;
+  if (done) file = record_touched(object, done->touched, how, out.news);
   if (done && file && *file && kept.any()) {
     Result<Inode> given = namespace_->give_attributes((*file)->inode.id, kept);
     if (given) {
@@ -123,9 +126,9 @@ Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline
   }
   leave_change(keys, mine);
   if (!done) co_return std::move(done).error();
+  if (!file && news_) news_(std::move(out.news));
   if (!file) co_return std::move(file).error();
   kick_cleaner();
-  ChangedView out;
   out.version_before = std::move(done->version_before);
   out.file = std::move(*file);
   co_return out;

@@ -18,6 +18,7 @@
 #endif
 
 #include <hearth/call_options.h>
+#include <hearth/change_notice.h>
 #include <hearth/changes.h>
 #include <hearth/cluster.h>
 #include <hearth/file_status.h>
@@ -94,6 +95,9 @@ struct ClientOptions {
   std::uint32_t connections_per_worker = 2;
   // A file is mostly stat'ed to be opened, as a mount does it: one question to the master instead of two.
   bool stat_for_opening = false;
+  // Be told at once what others change through Hearth, so that cached metadata is not believed until its ttl runs out. For a
+  // client that lives shortly it is not worth the question.
+  bool subscribe = true;
   std::string tenant;  // on whose behalf it reads, for rules and quotas of the policy; declared, not proven. At most 64 bytes
 };
 
@@ -185,7 +189,7 @@ class HEARTH_API Client {
 
   // Makes one change of the tree in the name of `caller`, who needs the rights that the under-store asks for: this
   // process must be root to speak for another user. It is done in the under-store, and every later call of this client
-  // sees it; other clients do within `ttl`. An error carries the errno of the system call (Error::error_number). What
+  // sees it, and of others that subscribed (those that do not answer, and those that did not, within `ttl`). An error carries the errno of the system call (Error::error_number). What
   // ended without an answer (unavailable, deadline_exceeded) may have been done.
   Result<Changed> change(const Change& change, const Caller& caller) const;
   // Opens a file of a local under-store in place (see WritableFile). unsupported: no worker of this host, or not a local
@@ -218,6 +222,10 @@ class HEARTH_API Client {
   Status start_trace(const TracePlan& plan) const;
   Result<std::vector<WorkerTrace>> stop_trace() const;
   Result<PolicyVersion> roll_policy_back(std::uint64_t version, const PolicyChange& change) const;
+
+  // Called with each change that this client is told of, after it forgot what it knew, and with "everything" when it is
+  // connected again and may have missed some. Replaces the hook before; null: none. Must not be called from a hook.
+  Status on_changes(ChangeHook hook) const;
 
   // Forgets cached metadata of `path` (all when empty), so that the next call asks the master.
   void forget(std::string_view path = {}) const;
