@@ -119,7 +119,7 @@ Task<Changed> ClientImpl::publish(std::string path, int fd, bool must_be_new) {
     CO_CHECK_OK(co_await parts_->peers.refresh(client::Freshness::refreshed, metadata_deadline()));
     worker = parts_->peers.local_worker();
   }
-  if (!worker) co_return Error(Code::unavailable, path + " can not be published: no worker runs on this host now; it is kept until then");
+  if (!worker) co_return Error(Code::unavailable, path + " can not be published: no worker runs on this host now");
   proto::PublishStoreFileRequest request;
   request.set_path(path);
   request.set_must_be_new(must_be_new);
@@ -145,9 +145,10 @@ Task<Changed> ClientImpl::publish(std::string path, int fd, bool must_be_new) {
   set.gid = info.st_gid;
   set.mtime = SetAttributes::Time{.now = false, .ns = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec};
   const Caller self{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0};
+  const LookAgain again{.path = path};
   Result<Changed> changed = co_await change(set, self);
   // A store with users of its own may not let us give the file away. Its content is there.
-  if (!changed && changed.code() == Code::permission_denied) changed = co_await change(LookAgain{.path = path}, self);
+  if (!changed && changed.code() == Code::permission_denied) changed = co_await change(again, self);
   co_return changed;
 }
 
