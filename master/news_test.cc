@@ -33,7 +33,7 @@ Lines lines(const std::vector<NameNews>& news) {
   return out;
 }
 
-AttachmentSettings settings(Duration ttl) {
+AttachmentSettings news_settings(Duration ttl) {
   AttachmentSettings out;
   out.metadata_ttl = ttl;
   return out;
@@ -55,7 +55,7 @@ TEST_F(News, WhatAQuestionFindsIsNewsOnlyOfWhatWasKnown) {
   SimStore& store = names.store(uri);
   store.put_directory("d");
   store.put_file("d/f", 10);
-  ASSERT_TRUE(names.attach("/at", uri, settings(1s)));
+  ASSERT_TRUE(names.attach("/at", uri, news_settings(1s)));
   listen(names);
   ASSERT_TRUE(names.stat("/at/d/f"));
   ASSERT_EQ(names.stat("/at/d/g").code(), Code::not_found);
@@ -82,7 +82,7 @@ TEST_F(News, AStoreThatDoesNotAnswerIsNoNews) {
   NamesHarness names;
   SimStore& store = names.store(uri);
   store.put_file("f", 10);
-  ASSERT_TRUE(names.attach("/", uri, settings(1s)));
+  ASSERT_TRUE(names.attach("/", uri, news_settings(1s)));
   listen(names);
   ASSERT_TRUE(names.stat("/f"));
   store.set_reachable(SimReachable::no);
@@ -95,7 +95,7 @@ TEST_F(News, WhileNobodyListensThereIsNone) {
   NamesHarness names;
   SimStore& store = names.store(uri);
   store.put_file("f", 10);
-  ASSERT_TRUE(names.attach("/", uri, settings(1s)));
+  ASSERT_TRUE(names.attach("/", uri, news_settings(1s)));
   listen(names);
   names.service().listen_for_news(Listening::off);
   ASSERT_TRUE(names.stat("/f"));
@@ -125,7 +125,7 @@ class NewsOfChanges : public News {
  protected:
   void SetUp() override {
     std::filesystem::create_directory(disk_ / "one");
-    ASSERT_TRUE(names_.attach("/data", "file://" + (disk_ / "one").string(), settings(1h)));
+    ASSERT_TRUE(names_.attach("/data", "file://" + (disk_ / "one").string(), news_settings(1h)));
     listen(names_);
   }
   Lines change(Change change) {
