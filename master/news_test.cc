@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace hearth::master {
+namespace hearth::master::news {
 namespace {
 
 using namespace std::chrono_literals;
@@ -170,4 +170,4 @@ TEST_F(NewsOfChanges, LookingIsNewsWhenSomethingIsFound) {
 }
 
 }  // namespace
-}  // namespace hearth::master
+}  // namespace hearth::master::news

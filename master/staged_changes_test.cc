@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-namespace hearth::master {
+namespace hearth::master::staged_changes {
 namespace {
 
 using namespace std::chrono_literals;
@@ -159,4 +159,4 @@ TEST_F(StagedChanges, AttributesAreChangedByTheOwner) {
 }
 
 }  // namespace
-}  // namespace hearth::master
+}  // namespace hearth::master::staged_changes

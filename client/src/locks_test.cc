@@ -11,7 +11,7 @@
 #include <string>
 #include <thread>
 
-namespace hearth::testing {
+namespace hearth::testing::locks {
 namespace {
 
 using std::chrono::seconds;
@@ -139,4 +139,4 @@ TEST_F(Locks, ThatAreNotCertainAnyMoreAreErrorsUntilTheyAre) {
 }
 
 }  // namespace
-}  // namespace hearth::testing
+}  // namespace hearth::testing::locks

@@ -16,7 +16,7 @@
 #include <string_view>
 #include <utility>
 
-namespace hearth::testing {
+namespace hearth::testing::staged_writing {
 namespace {
 
 std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
@@ -140,4 +140,4 @@ TEST_F(StagedWriting, AWorkerThatWasStartedAgainPublishesWhatTheOneBeforeOpened)
 }
 
 }  // namespace
-}  // namespace hearth::testing
+}  // namespace hearth::testing::staged_writing

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-namespace hearth::testing {
+namespace hearth::testing::told {
 namespace {
 
 using Scope = ChangeNotice::Scope;
@@ -194,4 +194,4 @@ TEST_F(Told, AClientThatDidNotSubscribeIsNotTold) {
 }
 
 }  // namespace
-}  // namespace hearth::testing
+}  // namespace hearth::testing::told
