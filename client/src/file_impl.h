@@ -13,9 +13,11 @@
 #include "client/src/mapped_grant.h"
 #include "client/src/packed_places.h"
 #include "client/src/readahead.h"
+#include "client/src/signal.h"
 #include "common/async.h"
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -68,10 +70,15 @@ class FileImpl : public std::enable_shared_from_this<FileImpl> {
     TimePoint heard{};
   };
   Holders& holders(std::size_t block) { return blocks_[block].holders; }
-  // Io thread only: how far a block in filling was asked for ahead of its reader.
+  // Io thread only: what of a block in filling was asked for. Offsets in the block.
   struct Filling {
-    std::uint64_t asked_until = 0;  // in the block
-    unsigned running = 0;
+    struct OnItsWay {
+      std::uint64_t end = 0;
+      std::shared_ptr<client::Signal> landed;  // shared: whoever waits keeps it
+    };
+    std::map<std::uint64_t, OnItsWay> on_their_way;  // by begin; they do not overlap
+    std::uint64_t asked_until = 0;                   // ahead of its reader
+    unsigned running_ahead = 0;
   };
   Filling& filling(std::size_t block) { return blocks_[block].filling; }
 

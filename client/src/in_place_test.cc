@@ -52,6 +52,23 @@ TEST_F(ColdReads, AreCopiedOnceFromTheWorkersMemory) {
   EXPECT_EQ(*file.resident_bytes(), length);
 }
 
+TEST_F(ColdReads, AskTheWorkerForEachPageOnce) {
+  start({.workers = 1, .memory_bytes = 64 << 20});
+  const File file = open();
+  std::byte first{};
+  ASSERT_TRUE(file.pread(std::span(&first, 1), 0));  // the grant comes with it
+  std::vector<std::thread> readers;
+  for (unsigned t = 0; t < 4; ++t) {
+    readers.emplace_back([&file] {
+      std::vector<std::byte> into(128 << 10);
+      for (std::uint64_t offset = 0; offset < length; offset += into.size()) ASSERT_TRUE(file.pread(into, offset));
+    });
+  }
+  for (auto& reader : readers) reader.join();
+  const auto counters = client_->counters();
+  EXPECT_EQ(counters.worker_hit_bytes + counters.worker_miss_bytes, length);
+}
+
 TEST_F(ColdReads, OfOneLargePieceAreRight) {
   start({.workers = 1, .memory_bytes = 64 << 20});
   std::vector<std::byte> into(length + 5);

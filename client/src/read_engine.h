@@ -86,6 +86,8 @@ class ReadEngine {
   Task<> confirm_stale(FilePtr file, Error seen, Deadline deadline);
   Task<> fetch_chunk(FilePtr file, Readahead::ChunkPtr chunk);
   Task<> fill_pages(FilePtr file, std::size_t block, std::uint64_t begin, std::uint64_t end, Deadline deadline);
+  Task<> ask_in_place(FilePtr file, std::size_t block, std::shared_ptr<MappedGrant> grant, std::uint64_t begin, std::uint64_t end,
+                      Deadline deadline);
   Task<> fill_chunk(FilePtr file, std::size_t block, std::uint64_t begin, std::uint64_t end);
   Task<> ask_residency(FilePtr file, WorkerId worker, std::size_t first, std::vector<std::uint64_t>* held, Deadline deadline);
   Task<> load_range(FilePtr file, std::size_t block, std::uint64_t offset, std::uint64_t length, std::uint64_t* loaded);

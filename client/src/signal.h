@@ -1,7 +1,7 @@
 // Waiting of several coroutines for one event.
 //
 // Threads: confined to the io thread.
-// Waits:   without a deadline of its own: whoever sets it has one, and sets it on every way out (SetOnExit).
+// Waits:   without a deadline of its own: whoever sets it has one, and sets it on every way out.
 #pragma once
 
 #include "common/async.h"
