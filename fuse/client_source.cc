@@ -43,6 +43,18 @@ std::string describe(const BlockPlacement& block) {
   return text.empty() ? span + " not cached\n" : text;
 }
 
+// A change of which the master answers only when others were told: counted while it is under way.
+class UnderWay {
+ public:
+  explicit UnderWay(std::atomic<std::size_t>& count) : count_(count) { count_.fetch_add(1, std::memory_order_relaxed); }
+  ~UnderWay() { count_.fetch_sub(1, std::memory_order_relaxed); }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+ private:
+  std::atomic<std::size_t>& count_;
+};
+
 class ClientSource final : public Source {
  public:
   ClientSource(Client client, InodeNumbers numbers) : client_(std::move(client)), numbers_(numbers) {}
@@ -73,10 +85,8 @@ class ClientSource final : public Source {
   }
 
   Result<Changed> change(const Change& change, const Caller& caller) override {
-    changes_.fetch_add(1, std::memory_order_relaxed);
-    auto made = client_.change(change, caller);
-    changes_.fetch_sub(1, std::memory_order_relaxed);
-    TRY(changed, std::move(made));
+    const UnderWay counted(changes_);
+    TRY(changed, client_.change(change, caller));
     if (changed.status) number(*changed.status);
     return changed;
   }
@@ -87,7 +97,12 @@ class ClientSource final : public Source {
     opened.is_new = file.is_new();
     opened.fd = UniqueFd(::fcntl(file.fd(), F_DUPFD_CLOEXEC, 0));
     if (!opened.fd) return system_call_failed(how.path, "duplicating its descriptor");
-    if (file.is_staged()) opened.publish = [file](const std::string& path) { return file.publish(path); };
+    if (file.is_staged()) {
+      opened.publish = [this, file](const std::string& path) {
+        const UnderWay counted(changes_);
+        return file.publish(path);
+      };
+    }
     return opened;
   }
   Result<std::string> xattr(const std::string& path, const std::string& name, const Caller& caller) override {

@@ -1,6 +1,7 @@
 #include "fuse/draft_source.h"
 
 #include "common/change_wire.h"
+#include "common/clock.h"
 #include "common/file_io.h"
 
 #include <fcntl.h>
@@ -9,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <utility>
 #include <variant>
 
@@ -24,10 +24,6 @@ std::string below(const std::string& directory) { return directory == "/" ? dire
 std::string parent_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
-}
-
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 Error exists(const std::string& path) { return Error(Code::already_exists, path + " exists").with_error_number(EEXIST); }
@@ -136,7 +132,7 @@ Result<FileStatus> DraftSource::draft_of(const OpenForWriting& how, const Caller
   status.mode = how.mode & 07777 & ~caller.umask;
   status.uid = caller.uid;
   status.gid = (parent.mode & S_ISGID) != 0 ? parent.gid : caller.gid;
-  status.mtime_ns = now_ns();
+  status.mtime_ns = real_clock().wall_now().time_since_epoch().count();
   status.ctime_ns = status.mtime_ns;
   status.version = "draft-" + std::to_string(status.inode - draft_inode);
   status.attachment = parent.attachment;

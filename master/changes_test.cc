@@ -1,6 +1,7 @@
 // Changes of the tree over a real local directory: what the master answers right after each, within the metadata TTL.
 #include "common/object_identity.h"
 #include "master/testing/names_harness.h"
+#include "master/testing/store_clock.h"
 #include "master/testing/temporary_directory.h"
 #include "understore/local_store.h"
 
@@ -21,21 +22,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using Names = std::vector<std::string>;
-
-// Stands still, as the master's does, but for those who wait for a file to settle.
-class StoreClock final : public Clock {
- public:
-  explicit StoreClock(const Clock& master) : master_(master) {}
-  TimePoint now() const override { return master_.now(); }
-  WallTime wall_now() const override { return real_clock().wall_now(); }
-  Task<> sleep_until(TimePoint when) override {
-    const Duration left = when - now();
-    co_return co_await real_clock().sleep_for(left);
-  }
-
- private:
-  const Clock& master_;
-};
 
 // The clock of the master stands still: nothing that it knew before a change would ever be asked again.
 class Changes : public ::testing::Test {

@@ -1,6 +1,7 @@
 // What is news about a name, and what is not.
 #include "common/object_identity.h"
 #include "master/testing/names_harness.h"
+#include "master/testing/store_clock.h"
 #include "master/testing/temporary_directory.h"
 #include "understore/local_store.h"
 
@@ -104,21 +105,6 @@ TEST_F(News, WhileNobodyListensThereIsNone) {
   ASSERT_TRUE(names.stat("/f"));
   EXPECT_EQ(learned(), Lines{});
 }
-
-// Stands still, as the master's does, but for those who wait for a file to settle.
-class StoreClock final : public Clock {
- public:
-  explicit StoreClock(const Clock& master) : master_(master) {}
-  TimePoint now() const override { return master_.now(); }
-  WallTime wall_now() const override { return real_clock().wall_now(); }
-  Task<> sleep_until(TimePoint when) override {
-    const Duration left = when - now();
-    co_return co_await real_clock().sleep_for(left);
-  }
-
- private:
-  const Clock& master_;
-};
 
 // Changes over a real directory; the clock stands still.
 class NewsOfChanges : public News {

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,7 +31,8 @@ class ByteSource {
   };
 
  private:
-  friend Task<Piece> read_piece(ByteSource source, std::uint64_t offset, std::uint64_t length_bytes);
+  friend Task<Piece> read_piece(ByteSource source, std::uint64_t offset, std::uint64_t length_bytes,
+                                std::function<void(std::span<const std::byte>)> look);
 
   std::span<const std::byte> bytes_;
   int fd_ = -1;
@@ -39,7 +41,9 @@ class ByteSource {
   std::string name_;
 };
 
-// Bytes [offset, offset + length_bytes), which lie within the source.
-Task<ByteSource::Piece> read_piece(ByteSource source, std::uint64_t offset, std::uint64_t length_bytes);
+// Bytes [offset, offset + length_bytes), which lie within the source. `look` sees them where they are read, a file's in the
+// pool: digests of large pieces belong there. What it refers to lives until the task ends.
+using LookAtBytes = std::function<void(std::span<const std::byte>)>;
+Task<ByteSource::Piece> read_piece(ByteSource source, std::uint64_t offset, std::uint64_t length_bytes, LookAtBytes look = {});
 
 }  // namespace hearth

@@ -136,14 +136,18 @@ void S3Client::add_encryption(std::vector<HttpHeader>& headers) const {
   if (encryption.kind == Kind::customer_key) add_customer_key(headers, KeyUse::object);
 }
 
+PayloadSigning S3Client::payload_mode() const {
+  if (options_.payload != PayloadSigning::automatic) return options_.payload;
+  return options_.tls() ? PayloadSigning::unsigned_body : PayloadSigning::signed_body;
+}
+
 // How the body is vouched for, before the signature over it.
 void S3Client::add_payload(const S3Request& request, Attempt& attempt) const {
   SignableRequest& signable = attempt.signable;
-  PayloadSigning mode = options_.payload;
-  if (mode == PayloadSigning::automatic) mode = options_.tls() ? PayloadSigning::unsigned_body : PayloadSigning::signed_body;
+  const PayloadSigning mode = payload_mode();
   const bool anonymous = attempt.credentials.anonymous();
   if (request.body_kind != S3Request::BodyKind::object || mode == PayloadSigning::signed_body) {
-    signable.payload_hash = hex(sha256(std::span(&request.body, 1)));
+    signable.payload_hash = request.body_sha256.empty() ? hex(sha256(std::span(&request.body, 1))) : request.body_sha256;
   } else if (mode == PayloadSigning::streaming && !anonymous) {
     attempt.streaming = true;
     signable.payload_hash = streaming_payload;

@@ -30,6 +30,7 @@ struct S3Request {
   Bytes body;  // alive until the task ends
   enum class BodyKind : std::uint8_t { none, object, document };
   BodyKind body_kind = BodyKind::none;
+  std::string body_sha256;  // in hex, where the caller knows it already
 
   std::function<Status(const HttpHead&)> accept_head;
   std::span<std::byte> into;
@@ -50,6 +51,8 @@ class S3Client {
 
   const S3Options& options() const { return options_; }
   Clock& clock() { return clock_; }
+  // Whether the signature of a request covers the SHA-256 of an object's bytes.
+  bool signs_object_bytes() const { return payload_mode() == PayloadSigning::signed_body; }
   // "s3://bucket/key", for messages.
   std::string describe(std::string_view key) const;
 
@@ -79,6 +82,7 @@ class S3Client {
   HttpRequest plain_request(std::string method, std::string url) const;
   std::string host_for(const std::string& region) const;
   Task<HttpReply> attempt(std::shared_ptr<S3Request> request, std::shared_ptr<Attempt> attempt, Deadline deadline);
+  PayloadSigning payload_mode() const;
   void add_payload(const S3Request& request, Attempt& attempt) const;
   Repair repair(const HttpReply& reply, Attempt& attempt);
   bool learn_region(const HttpReply& reply, const ErrorDocument& document, Attempt& attempt);

@@ -7,6 +7,8 @@
 #include "understore/s3/s3_version.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace hearth::s3 {
 
@@ -52,14 +54,28 @@ std::string checksum_element(Checksum checksum) {
   return "";
 }
 
-std::string checksum_value(Checksum checksum, Bytes content) {
+// What a piece of content is vouched for with, found out where the piece is read.
+struct Vouched {
+  std::string checksum;       // as the header has it; "" for Checksum::none
+  std::uint64_t crc64 = 0;    // for Checksum::crc64nvme
+  std::string body_sha256;    // where the signature covers it
+};
+
+Vouched vouch(Checksum checksum, bool is_signed, Bytes content) {
+  Vouched out;
+  std::optional<Sha256> digest;
+  if (is_signed || checksum == Checksum::sha256) digest = sha256(std::span(&content, 1));
+  if (is_signed) out.body_sha256 = hex(*digest);
   switch (checksum) {
-    case Checksum::crc32c: return base64_of_number(crc32c(content));
-    case Checksum::crc64nvme: return base64_of_number(crc64nvme(content));
-    case Checksum::sha256: return base64(sha256(std::span(&content, 1)));
+    case Checksum::crc32c: out.checksum = base64_of_number(crc32c(content)); break;
+    case Checksum::crc64nvme:
+      out.crc64 = crc64nvme(content);
+      out.checksum = base64_of_number(out.crc64);
+      break;
+    case Checksum::sha256: out.checksum = base64(*digest); break;
     case Checksum::none: break;
   }
-  return "";
+  return out;
 }
 
 std::string_view checksum_word(Checksum checksum) {
@@ -91,11 +107,6 @@ Result<WrittenObject> written_by(const std::string& what, const HttpReply& reply
 
 }  // namespace
 
-std::vector<HttpHeader> checksum_headers(Checksum checksum, Bytes content) {
-  if (checksum == Checksum::none) return {};
-  return {checksum_header(checksum, checksum_value(checksum, content))};
-}
-
 Task<StoredObject> S3Objects::put(std::string key, Bytes content, std::string content_type, Deadline deadline) {
   NewObject object{.key = std::move(key), .content_type = std::move(content_type), .content = ByteSource::memory(content)};
   co_return co_await put_new(std::move(object), deadline);
@@ -119,14 +130,18 @@ Task<HttpReply> S3Objects::send_new(S3Request request, StagedContent::Replaces r
 }
 
 Task<StoredObject> S3Objects::put_whole(NewObject object, Deadline deadline) {
-  CO_TRY(content, co_await read_piece(object.content, 0, object.content.length_bytes()));
+  const Checksum checksum = client_.options().checksum;
+  Vouched vouched;
+  LookAtBytes look = [&](Bytes bytes) { vouched = vouch(checksum, client_.signs_object_bytes(), bytes); };
+  CO_TRY(content, co_await read_piece(object.content, 0, object.content.length_bytes(), std::move(look)));
   S3Request request;
   request.operation = "PutObject";
   request.method = "PUT";
   request.key = object.key;
   request.body = content.bytes;
   request.body_kind = S3Request::BodyKind::object;
-  request.headers = checksum_headers(client_.options().checksum, content.bytes);
+  request.body_sha256 = std::move(vouched.body_sha256);
+  if (checksum != Checksum::none) request.headers.push_back(checksum_header(checksum, std::move(vouched.checksum)));
   request.headers.push_back({.name = "content-type", .value = std::move(object.content_type)});
   client_.add_encryption(request.headers);
   CO_TRY(reply, co_await send_new(std::move(request), object.replaces, deadline));
@@ -163,24 +178,22 @@ Task<std::shared_ptr<S3Objects::Upload>> S3Objects::begin_upload(std::string key
 }
 
 Task<> S3Objects::upload_part(std::shared_ptr<Upload> upload, std::size_t index, Deadline deadline) {
-  CO_TRY(piece, co_await read_piece(upload->content, index * upload->part_bytes, upload->length_of(index)));
-  const Bytes content = piece.bytes;
+  Vouched vouched;
+  LookAtBytes look = [&](Bytes bytes) { vouched = vouch(upload->checksum, client_.signs_object_bytes(), bytes); };
+  CO_TRY(piece, co_await read_piece(upload->content, index * upload->part_bytes, upload->length_of(index), std::move(look)));
   UploadedPart& part = upload->parts[index];
   part.number = static_cast<int>(index + 1);
   part.checksum_element = checksum_element(upload->checksum);
-  if (upload->checksum == Checksum::crc64nvme) {
-    upload->crcs[index] = crc64nvme(content);
-    part.checksum = base64_of_number(upload->crcs[index]);
-  } else {
-    part.checksum = checksum_value(upload->checksum, content);
-  }
+  part.checksum = std::move(vouched.checksum);
+  if (upload->checksum == Checksum::crc64nvme) upload->crcs[index] = vouched.crc64;
   S3Request request;
   request.operation = "UploadPart";
   request.method = "PUT";
   request.key = upload->key;
   request.query = {{"partNumber", std::to_string(part.number)}, {"uploadId", upload->id}};
-  request.body = content;
+  request.body = piece.bytes;
   request.body_kind = S3Request::BodyKind::object;
+  request.body_sha256 = std::move(vouched.body_sha256);
   if (!part.checksum.empty()) request.headers.push_back(checksum_header(upload->checksum, part.checksum));
   client_.add_customer_key(request.headers, S3Client::KeyUse::object);
   CO_TRY(reply, co_await client_.send(std::move(request), deadline));

@@ -80,7 +80,4 @@ class S3Objects {
   const std::shared_ptr<Leftovers> leftovers_ = std::make_shared<Leftovers>();
 };
 
-// "x-amz-checksum-crc32c" and its value for the bytes; empty for Checksum::none.
-std::vector<HttpHeader> checksum_headers(Checksum checksum, Bytes content);
-
 }  // namespace hearth::s3
