@@ -49,6 +49,12 @@ Task<> PlainStore::rename_to_new(std::string from, std::string to, Deadline dead
 
 Task<ObjectInfo> PlainStore::keep_attributes(SetAttributes, ObjectInfo now, Deadline) { co_return std::move(now); }
 
+Task<ObjectInfo> PlainStore::keep_what_it_may(SetAttributes set, ObjectInfo now, Deadline deadline) {
+  auto kept = co_await keep_attributes(std::move(set), now, deadline);
+  if (!kept && kept.code() == Code::permission_denied) co_return std::move(now);
+  co_return std::move(kept);
+}
+
 Task<ChangeResult> PlainStore::change(Change change, Caller caller, Deadline deadline) {
   return std::visit([&](auto& one) { return carry_out(std::move(one), std::move(caller), deadline); }, change);
 }
@@ -102,7 +108,12 @@ Task<ChangeResult> PlainStore::without(std::string path, ObjectInfo before, Dead
 
 Task<ChangeResult> PlainStore::carry_out(MakeDirectory make, Caller caller, Deadline deadline) {
   CO_CHECK_OK(co_await check_place(make.path, deadline));
-  CO_TRY(made, co_await make_directory(make.path, make.mode & permission_bits & ~caller.umask, deadline));
+  CO_TRY(directory, co_await make_directory(make.path, make.mode & permission_bits & ~caller.umask, deadline));
+  SetAttributes owner;
+  owner.path = make.path;
+  owner.uid = caller.uid;
+  owner.gid = caller.gid;
+  CO_TRY(made, co_await keep_what_it_may(std::move(owner), std::move(directory), deadline));
   ChangeResult result;
   add(result, make.path, std::move(made));
   CO_CHECK_OK(co_await look_at_directory_of(std::move(make.path), &result, deadline));
@@ -120,7 +131,12 @@ Task<ChangeResult> PlainStore::carry_out(MakeNode make, Caller caller, Deadline 
   SetAttributes attributes;
   attributes.path = make.path;
   attributes.mode = make.mode & permission_bits & ~caller.umask;
-  CO_TRY(now, co_await keep_attributes(std::move(attributes), std::move(made), deadline));
+  CO_TRY(with_mode, co_await keep_attributes(std::move(attributes), std::move(made), deadline));
+  SetAttributes owner;
+  owner.path = make.path;
+  owner.uid = caller.uid;
+  owner.gid = caller.gid;
+  CO_TRY(now, co_await keep_what_it_may(std::move(owner), std::move(with_mode), deadline));
   ChangeResult result;
   add(result, make.path, std::move(now));
   CO_CHECK_OK(co_await look_at_directory_of(std::move(make.path), &result, deadline));

@@ -46,6 +46,8 @@ class PlainStore : public UnderStore {
 
   // stat, but not_directory where a file stands on the way.
   Task<ObjectInfo> existing(std::string path, Deadline deadline);
+  // What was just made is its maker's, where the store lets us give it away.
+  Task<ObjectInfo> keep_what_it_may(SetAttributes set, ObjectInfo now, Deadline deadline);
   // Is the place of a new name a directory?
   Task<> check_place(std::string path, Deadline deadline);
   // Nothing stands there, or what may give way to `source`.

@@ -145,11 +145,15 @@ Task<Changed> ClientImpl::publish(std::string path, int fd, bool must_be_new) {
   set.gid = info.st_gid;
   set.mtime = SetAttributes::Time{.now = false, .ns = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec};
   const Caller self{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0};
-  const LookAgain again{.path = path};
   Result<Changed> changed = co_await change(set, self);
-  // A store with users of its own may not let us give the file away. Its content is there.
-  if (!changed && changed.code() == Code::permission_denied) changed = co_await change(again, self);
-  co_return changed;
+  if (changed || changed.code() != Code::permission_denied) co_return changed;
+  // A store with users of its own may not let us give the file away. Its mode counts all the same.
+  set.uid.reset();
+  set.gid.reset();
+  changed = co_await change(set, self);
+  if (changed || changed.code() != Code::permission_denied) co_return changed;
+  const LookAgain again{.path = path};
+  co_return co_await change(again, self);
 }
 
 Task<ClientImpl::Xattrs> ClientImpl::xattrs(std::string path, std::string name, Caller caller) {

@@ -4,6 +4,7 @@
 #include "understore/access_probe.h"
 #include "understore/byte_source.h"
 #include "understore/hdfs/hdfs_options.h"
+#include "understore/hdfs/owner_names.h"
 #include "understore/hdfs/url_text.h"
 #include "understore/hdfs/webhdfs_client.h"
 #include "understore/plain_store.h"
@@ -24,6 +25,7 @@ namespace {
 using hdfs::FileStatus;
 using hdfs::HdfsOptions;
 using hdfs::ListingPage;
+using hdfs::OwnerNames;
 using hdfs::Version;
 using hdfs::WebHdfsClient;
 
@@ -42,19 +44,26 @@ std::int64_t nanoseconds_of(std::int64_t ms) {
 // What the store and its listings share; listings may outlive the store.
 struct Shared {
   Shared(HdfsOptions options, HttpClient& http, const StoreContext& context)
-      : uid(options.uid.value_or(::geteuid())), gid(options.gid.value_or(::getegid())), pool(context.pool), clock(context.clock),
+      : pool(context.pool), clock(context.clock),
+        owners(context.pool, context.clock,
+               {.fixed_uid = options.uid, .fixed_gid = options.gid, .other_uid = ::geteuid(), .other_gid = ::getegid()}),
         client(std::move(options), http, context.pool) {}
 
   std::string absolute(const std::string& path) const {
     const std::string& root = client.options().root;
     return path.empty() ? root : root + "/" + path;
   }
+  // Of owners that owners.learn() was told of.
   ObjectInfo info_of(const FileStatus& status, std::string name) const;
+  Task<ObjectInfo> named_info_of(FileStatus status, std::string name) {
+    std::vector<OwnerNames::UserAndGroup> names(1, {status.owner, status.group});
+    CO_CHECK_OK(co_await owners.learn(std::move(names)));
+    co_return info_of(status, std::move(name));
+  }
 
-  const std::uint32_t uid;
-  const std::uint32_t gid;
   BlockingPool& pool;
   Clock& clock;
+  OwnerNames owners;
   WebHdfsClient client;
 };
 using SharedHandle = std::shared_ptr<Shared>;
@@ -64,8 +73,8 @@ ObjectInfo Shared::info_of(const FileStatus& status, std::string name) const {
                   .type = status.type,
                   .length_bytes = status.type == FileType::regular ? status.length_bytes : 0,
                   .mode = status.mode,
-                  .uid = uid,
-                  .gid = gid,
+                  .uid = owners.uid(status.owner),
+                  .gid = owners.gid(status.group),
                   .mtime_ns = nanoseconds_of(status.modified_ms),
                   .ctime_ns = nanoseconds_of(status.modified_ms),
                   .symlink_target = status.symlink_target};
@@ -85,6 +94,12 @@ Status check_name(std::string_view path) {
 Error changed(std::string_view path, std::string_view version) {
   return Error(Code::stale, printable_path(path) + " changed underneath (expected version " + std::string(version) +
                                 "); open it again");
+}
+
+Error has_no_name(std::string_view path, std::string_view what, std::uint32_t number) {
+  return Error(Code::permission_denied, printable_path(path) + ": owners are names in HDFS, and this host has none for " +
+                                            std::string(what) + " " + std::to_string(number))
+      .with_error_number(EPERM);
 }
 
 Status check_is_file(const FileStatus& status, std::string_view path) {
@@ -110,6 +125,9 @@ class HdfsListing final : public Listing {
       page_ = std::move(page);
       at_ = 0;
     }
+    std::vector<OwnerNames::UserAndGroup> names;
+    for (std::size_t i = at_; i < page_.entries.size() && names.size() < limit; ++i) names.emplace_back(page_.entries[i].owner, page_.entries[i].group);
+    CO_CHECK_OK(co_await shared_->owners.learn(std::move(names)));
     for (; at_ < page_.entries.size() && entries.size() < limit; ++at_) {
       FileStatus& status = page_.entries[at_];
       last_ = status.suffix;
@@ -202,7 +220,7 @@ Task<FileStatus> HdfsStore::look(std::string path, Deadline deadline) const {
 Task<ObjectInfo> HdfsStore::stat(std::string path, Deadline deadline) {
   CO_CHECK_OK(check_name(path));
   CO_TRY(status, co_await look(path, deadline));
-  co_return shared_->info_of(status, split_store_path(path).name);
+  co_return co_await shared_->named_info_of(std::move(status), split_store_path(path).name);
 }
 
 Task<std::unique_ptr<Listing>> HdfsStore::list(std::string path, Deadline deadline) {
@@ -296,7 +314,7 @@ Task<ObjectInfo> HdfsStore::put(std::string path, ByteSource content, Replaces r
   const std::string name = ".hearth-" + std::string(random.data(), end) + ".tmp";
   const std::string temporary = split.parent.empty() ? name : split.parent + "/" + name;
   // A rename keeps id, mtime and length: what is seen here is the version of the path afterwards.
-  const auto status = co_await fill(temporary, std::move(content), mode, deadline);
+  auto status = co_await fill(temporary, std::move(content), mode, deadline);
   Status moved = status ? ok() : Status(status.error());
   if (status && replaces == Replaces::anything) moved = co_await move(temporary, path, deadline);
   if (status && replaces == Replaces::nothing) moved = co_await move_to_new(temporary, path, deadline);
@@ -307,7 +325,7 @@ Task<ObjectInfo> HdfsStore::put(std::string path, ByteSource content, Replaces r
     static_cast<void>(removed);
     co_return moved.error();
   }
-  co_return shared_->info_of(*status, split.name);
+  co_return co_await shared_->named_info_of(std::move(*status), split.name);
 }
 
 Task<ObjectInfo> HdfsStore::write(std::string path, std::string content, Deadline deadline) {
@@ -333,19 +351,25 @@ Task<> HdfsStore::move_to_new(std::string from, std::string to, Deadline deadlin
 
 // Owners are names in HDFS, and a number of Hearth's options here: they are changed there.
 Task<ObjectInfo> HdfsStore::keep_attributes(SetAttributes set, ObjectInfo now, Deadline deadline) {
-  const bool other_owner = (set.uid && *set.uid != now.uid) || (set.gid && *set.gid != now.gid);
-  if (other_owner) {
-    co_return Error(Code::permission_denied, printable_path(set.path) + ": owners are names in HDFS; change them there (hdfs dfs -chown)")
-        .with_error_number(EPERM);
-  }
   const std::string target = shared_->absolute(set.path);
+  const bool other_user = set.uid && *set.uid != now.uid;
+  const bool other_group = set.gid && *set.gid != now.gid;
+  if (other_user || other_group) {
+    CO_TRY(user, co_await shared_->owners.user_of(set.uid.value_or(now.uid)));
+    CO_TRY(group, co_await shared_->owners.group_of(set.gid.value_or(now.gid)));
+    if (other_user && user.empty()) co_return has_no_name(set.path, "user", *set.uid);
+    if (other_group && group.empty()) co_return has_no_name(set.path, "group", *set.gid);
+    if (!other_user) user.clear();
+    if (!other_group) group.clear();
+    CO_CHECK_OK(co_await client().set_owner(target, std::move(user), std::move(group), deadline));
+  }
   const bool other_mode = set.mode && (*set.mode & kept_mode_bits) != now.mode;
   if (other_mode) CO_CHECK_OK(co_await client().set_permission(target, *set.mode & kept_mode_bits, deadline));
   if (set.mtime) {
     const std::int64_t ns = set.mtime->now ? shared_->clock.wall_now().time_since_epoch().count() : set.mtime->ns;
     CO_CHECK_OK(co_await client().set_times(target, ns / ns_per_ms, deadline));
   }
-  if (!other_mode && !set.mtime) co_return std::move(now);
+  if (!other_user && !other_group && !other_mode && !set.mtime) co_return std::move(now);
   co_return co_await stat(std::move(set.path), deadline);
 }
 

@@ -3,10 +3,12 @@
 #include "understore/hdfs/webhdfs_double.h"
 #include "understore/staged_conformance.h"
 
+#include <pwd.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace hearth::hdfs {
 namespace {
@@ -127,7 +129,7 @@ TEST_F(HdfsUpload, KeepsTheModeOfWhatItReplaces) {
   EXPECT_EQ(run_task(store_->stat("f", soon()))->mode, 0600U);
 }
 
-TEST_F(HdfsUpload, KeepsModesAndTimesButNotOwners) {
+TEST_F(HdfsUpload, KeepsModesAndTimes) {
   server_.put("/data/f", "x");
   const std::int64_t when_ns = 1'700'000'000'123'000'000;
   const auto set = change(SetAttributes{.path = "f", .mode = 01750, .mtime = SetAttributes::Time{.now = false, .ns = when_ns + 456}});
@@ -136,11 +138,78 @@ TEST_F(HdfsUpload, KeepsModesAndTimesButNotOwners) {
   EXPECT_EQ(set->touched.front().now->mtime_ns, when_ns) << "whole milliseconds";
   ASSERT_TRUE(change(SetAttributes{.path = "f", .mtime = SetAttributes::Time{.now = true}}));
   EXPECT_GT(run_task(store_->stat("f", soon()))->mtime_ns, when_ns);
-  const std::uint32_t uid = set->touched.front().now->uid;
-  EXPECT_TRUE(change(SetAttributes{.path = "f", .uid = uid}));
-  const auto given = change(SetAttributes{.path = "f", .uid = uid + 1});
-  EXPECT_EQ(given.code(), Code::permission_denied);
+}
+
+class HdfsOwners : public HdfsUpload {
+ protected:
+  // One that every Debian has.
+  const passwd& daemon_ = *::getpwnam("daemon");
+  const std::uint32_t unnamed_ = 3'999'999'999;
+
+  std::pair<std::string, std::string> owner_of(const std::string& path) {
+    std::pair<std::string, std::string> found;
+    server_.edit([&](DoubleTree& tree) { found = {tree.find(path)->owner, tree.find(path)->group}; });
+    return found;
+  }
+};
+
+TEST_F(HdfsOwners, AreTheNumbersThatThisHostGivesTheirNames) {
+  server_.put("/data/f", "x");
+  EXPECT_EQ(run_task(store_->stat("f", soon()))->uid, ::geteuid()) << "nobody here is called hdfs";
+  server_.edit([&](DoubleTree& tree) {
+    tree.find("/data/f")->owner = "daemon";
+    tree.find("/data/f")->group = "daemon";
+  });
+  const auto info = run_task(store_->stat("f", soon()));
+  EXPECT_EQ(info->uid, daemon_.pw_uid);
+  EXPECT_EQ(info->gid, daemon_.pw_gid);
+  auto listing = run_task(store_->list("", soon()));
+  ASSERT_TRUE(listing);
+  const auto entries = run_task((*listing)->next(10, soon()));
+  ASSERT_EQ(entries->size(), 1U);
+  EXPECT_EQ(entries->front().uid, daemon_.pw_uid);
+  EXPECT_EQ(entries->front().gid, daemon_.pw_gid);
+}
+
+TEST_F(HdfsOwners, AreGivenByName) {
+  server_.put("/data/f", "x");
+  const auto given = change(SetAttributes{.path = "f", .uid = daemon_.pw_uid});
+  ASSERT_TRUE(given) << given.error().to_string();
+  EXPECT_EQ(given->touched.front().now->uid, daemon_.pw_uid);
+  EXPECT_EQ(owner_of("/data/f"), std::pair(std::string("daemon"), std::string("supergroup")));
+  ASSERT_TRUE(change(SetAttributes{.path = "f", .gid = daemon_.pw_gid}));
+  EXPECT_EQ(owner_of("/data/f"), std::pair(std::string("daemon"), std::string("daemon")));
+}
+
+TEST_F(HdfsOwners, WithoutANameAreRefusedAndNothingIsChanged) {
+  server_.put("/data/f", "x");
+  const auto given = change(SetAttributes{.path = "f", .mode = 0600, .uid = unnamed_});
+  ASSERT_EQ(given.code(), Code::permission_denied);
   EXPECT_EQ(given.error().error_number(), EPERM);
+  EXPECT_NE(given.error().message().find("has none for user 3999999999"), std::string::npos) << given.error().message();
+  EXPECT_EQ(run_task(store_->stat("f", soon()))->mode, 0644U);
+}
+
+TEST_F(HdfsOwners, OfWhatIsMadeAreItsMakers) {
+  const Caller caller{.uid = daemon_.pw_uid, .gid = daemon_.pw_gid, .groups = {}, .umask = 0};
+  ASSERT_TRUE(run_task(store_->change(MakeDirectory{.path = "d", .mode = 0700}, caller, soon())));
+  EXPECT_EQ(owner_of("/data/d"), std::pair(std::string("daemon"), std::string("daemon")));
+  Caller stranger = caller;
+  stranger.uid = unnamed_;
+  const auto made = run_task(store_->change(MakeDirectory{.path = "e", .mode = 0700}, stranger, soon()));
+  ASSERT_TRUE(made) << "nobody can own it by name, but it is there: " << made.error().to_string();
+}
+
+TEST_F(HdfsOwners, AreOfOneNumberWhereTheAttachmentSaysSo) {
+  const StoreContext context{.pool = pool_, .clock = real_clock(), .http = http_.get()};
+  const auto fixed = open_hdfs_store("hdfs://cluster/data", {{"http_address", server_.http_address()}, {"user", "hearth"}, {"uid", "77"}, {"gid", "78"}}, context);
+  ASSERT_TRUE(fixed);
+  server_.put("/data/f", "x");
+  server_.edit([&](DoubleTree& tree) { tree.find("/data/f")->owner = "daemon"; });
+  const auto info = run_task((*fixed)->stat("f", soon()));
+  EXPECT_EQ(info->uid, 77U);
+  EXPECT_EQ(info->gid, 78U);
+  EXPECT_EQ(run_task((*fixed)->change(SetAttributes{.path = "f", .uid = daemon_.pw_uid}, Caller(), soon())).code(), Code::permission_denied);
 }
 
 }  // namespace
