@@ -126,7 +126,7 @@ void change_to_wire(const Change& change, proto::ChangeRequest& out) {
                  },
                  [&](const RemoveXattr& remove) { out.mutable_remove_xattr()->set_name(remove.name); },
                  [&](const SyncDirectory&) { out.mutable_sync_directory(); },
-                 [&](const LookAgain&) { out.mutable_look_again(); },
+                 [&](const LookAgain& look) { out.mutable_look_again()->set_wrote(look.wrote); },
              },
              change);
 }
@@ -146,7 +146,7 @@ Result<Change> change_from_wire(const proto::ChangeRequest& request) {
     case Wire::kSetXattr: return xattr_from_wire(request);
     case Wire::kRemoveXattr: return Change(RemoveXattr{.path = path, .name = request.remove_xattr().name()});
     case Wire::kSyncDirectory: return Change(SyncDirectory{.path = path});
-    case Wire::kLookAgain: return Change(LookAgain{.path = path});
+    case Wire::kLookAgain: return Change(LookAgain{.path = path, .wrote = request.look_again().wrote()});
     case Wire::CHANGE_NOT_SET: break;
   }
   return Error(Code::invalid_argument, "a change of a kind that this build does not know; check the client's version");

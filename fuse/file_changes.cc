@@ -81,6 +81,7 @@ Result<FileSystem::Live> FileSystem::go_live(NodeId node, LiveFile::Access acces
   Live live;
   if (opened->publish) access = LiveFile::Access::write;
   live.file = lives_.put(node, std::move(opened->fd), access, std::move(opened->publish));
+  live.file->note_path(path);
   nodes_.set_content(node, NodeTable::Content::live);
   if (nodes_.take_drop_pages(node) || other_content) live.pages = FileHandle::Pages::drop;
   if ((flags & O_TRUNC) != 0) CHECK_OK(live.file->truncate(0, caller.uid));
@@ -155,7 +156,7 @@ void FileSystem::end_live(NodeId node) {
     // nobody keeps.
     const auto told = live->announced();
     const bool known_already = told && told->ctime_ns == last->ctime_ns && told->length_bytes == last->length_bytes;
-    const auto now = known_already ? Result<FileStatus>(*told) : look_again(node);
+    const auto now = known_already ? Result<FileStatus>(*told) : look_again(node, Wrote::yes);
     const bool ours = now && now->ctime_ns == last->ctime_ns && now->length_bytes == last->length_bytes &&
                       object_key(now->version) == object_key(known->version);
     if (ours) nodes_.adopt(node, *now);
@@ -199,19 +200,38 @@ void FileSystem::note_replaced(const std::string& path, const FileStatus& known)
   if (opens_in_place(known)) opened_ahead_.note_replaced(path, real_clock().now());
 }
 
-Result<FileStatus> FileSystem::look_again(NodeId node) {
-  TRY(path, nodes_.path(node));
-  TRY(changed, source_.change(LookAgain{.path = path}, this_process()));
-  if (!changed.status) return Error(Code::stale, path + " was removed");
+Result<std::string> FileSystem::path_now(NodeId node) const {
+  if (const LiveFiles::Handle live = lives_.find(node)) {
+    if (auto path = live->path_now()) return std::move(*path);
+  }
+  return nodes_.path(node);
+}
+
+Result<FileStatus> FileSystem::look_again(NodeId node, Wrote wrote) {
+  TRY(known, nodes_.status(node));
+  TRY(now, path_now(node));
+  const auto ask = [&](const std::string& path) {
+    return source_.change(LookAgain{.path = path, .wrote = wrote == Wrote::yes}, this_process());
+  };
+  TRY(changed, ask(now));
+  const bool is_it = changed.status && object_key(changed.status->version) == object_key(known.version);
+  const auto named = nodes_.path(node);
+  if (!is_it && named && *named != now) {
+    TRY(there, ask(*named));
+    if (there.status && (!changed.status || object_key(there.status->version) == object_key(known.version))) changed = std::move(there);
+  }
+  if (!changed.status) return Error(Code::stale, now + " was removed");
   nodes_.refresh(node, *changed.status);
-  if (changed.status->link_count > 1) names_changed(node);
+  if (changed.status->link_count > 1) names_changed(node, wrote);
   return std::move(*changed.status);
 }
 
-void FileSystem::names_changed(NodeId node) {
+void FileSystem::names_changed(NodeId node, Wrote wrote) {
   const std::vector<std::string> paths = nodes_.paths(node);
   if (paths.size() == 1) return source_.forget(paths.front());
-  for (const std::string& path : paths) static_cast<void>(source_.change(LookAgain{.path = path}, this_process()));
+  for (const std::string& path : paths) {
+    static_cast<void>(source_.change(LookAgain{.path = path, .wrote = wrote == Wrote::yes}, this_process()));
+  }
 }
 
 // A file that loses its last name while it is open is read on, and written, until it is closed.
@@ -237,7 +257,7 @@ Result<std::optional<NodeAttributes>> FileSystem::attributes_past_the_path(NodeI
   if (const LiveFiles::Handle live = lives_.find(node)) {
     constexpr Duration timeout = std::chrono::seconds(1);  // bounds how late a change from elsewhere shows
     TRY(now, live->status(std::move(known)));
-    if (!nodes_.has_name(node)) now.link_count = 0;
+    if (live->is_staged() && !nodes_.has_name(node)) now.link_count = 0;
     return std::optional(NodeAttributes{std::move(now), std::min<Duration>(timeout, options_.attr_timeout)});
   }
   if (!nodes_.has_name(node)) {  // removed in this mount, and somebody still stands in it
@@ -247,7 +267,7 @@ Result<std::optional<NodeAttributes>> FileSystem::attributes_past_the_path(NodeI
     return std::optional(NodeAttributes{std::move(known), options_.attr_timeout});
   }
   if (known.link_count > 1 && known.type != EntryType::directory) {
-    TRY(now, look_again(node));
+    TRY(now, look_again(node, Wrote::no));
     const Duration timeout = std::min<Duration>(now.ttl, options_.attr_timeout);
     return std::optional(NodeAttributes{std::move(now), timeout});
   }
@@ -267,7 +287,7 @@ Result<FileSystem::Created> FileSystem::create(NodeId parent, std::string_view n
   how.exclusive = (flags & O_EXCL) != 0;
   how.mode = mode;
   TRY(opened, source_.open_in_place(how, caller));
-  TRY(changed, source_.change(LookAgain{.path = path}, this_process()));
+  TRY(changed, source_.change(LookAgain{.path = path, .wrote = opened.is_new}, this_process()));
   if (!changed.status || object_key(changed.status->version) != object_key(opened.version)) return replaced(path);
   Created out;
   TRY(entry, enter(parent, name, std::move(*changed.status)));
@@ -275,6 +295,7 @@ Result<FileSystem::Created> FileSystem::create(NodeId parent, std::string_view n
   const NodeId node = out.entry.node;
   CHECK_OK(nodes_.pin(node));
   const LiveFiles::Handle live = lives_.put(node, std::move(opened.fd), LiveFile::Access::write, std::move(opened.publish));
+  live->note_path(path);
   if (live->is_staged() && opened.is_new) live->mark_written();  // an empty file is one, too
   nodes_.set_content(node, NodeTable::Content::live);
   out.handle = std::make_shared<FileHandle>();
@@ -308,14 +329,14 @@ Result<NodeEntry> FileSystem::link(NodeId node, NodeId parent, std::string_view 
   CHECK_OK(check_writable());
   CHECK_OK(check_name(name));
   MakeLink link;
-  TRY(existing, nodes_.path(node));
+  TRY(existing, path_now(node));
   TRY(path, nodes_.path(parent, name));
   link.existing = existing;
   link.path = path;
   TRY(changed, source_.change(link, caller));
   if (!changed.status) return Error(Code::stale, path + " was removed at once");
   adopt(node, changed);
-  names_changed(node);
+  names_changed(node, Wrote::yes);
   return enter(parent, name, std::move(*changed.status));
 }
 
@@ -333,7 +354,7 @@ Status FileSystem::remove(NodeId parent, std::string_view name, Removal what, co
   CHECK_OK(source_.change(RemoveFile{.path = path}, caller));
   nodes_.drop_name(parent, name);
   if (node) {
-    names_changed(*node);
+    names_changed(*node, Wrote::yes);
   }
   return ok();
 }
@@ -361,7 +382,7 @@ Status FileSystem::rename(NodeId parent, std::string_view name, NodeId to_parent
   }
   if (moved) {
     adopt(*moved, changed);
-    names_changed(*moved);
+    names_changed(*moved, Wrote::yes);
   }
   return ok();
 }
@@ -377,7 +398,10 @@ Result<NodeAttributes> FileSystem::set_attributes(NodeId node, SetAttributes wan
                                 : open_live(node, LiveFile::Access::write, *length == 0 ? O_TRUNC : 0, caller));
     const LiveFiles::Handle live = lives_.find(node);
     const Status truncated = live ? live->truncate(*length, caller.uid) : Status(Error(Code::internal, "truncating a file that is not open"));
-    if (open) release(*open);
+    if (open) {
+      static_cast<void>(flush(*open));  // as a close would
+      release(*open);
+    }
     CHECK_OK(truncated);
   }
   const bool others = wanted.mode || wanted.uid || wanted.gid || wanted.atime || wanted.mtime;
@@ -387,11 +411,11 @@ Result<NodeAttributes> FileSystem::set_attributes(NodeId node, SetAttributes wan
       if (!live) return Error(Code::stale, path_of(node) + " has no name and is not open");
       CHECK_OK(live->set_attributes(wanted));  // the kernel checked the caller's rights
     } else {
-      TRY(path, nodes_.path(node));
+      TRY(path, path_now(node));
       wanted.path = path;
       TRY(changed, source_.change(wanted, caller));
       adopt(node, changed);
-      names_changed(node);
+      names_changed(node, Wrote::yes);
     }
   }
   return attributes(node);
@@ -399,11 +423,11 @@ Result<NodeAttributes> FileSystem::set_attributes(NodeId node, SetAttributes wan
 
 Status FileSystem::set_xattr(NodeId node, Change change, const Caller& caller) {
   CHECK_OK(check_writable());
-  TRY(path, nodes_.path(node));
+  TRY(path, path_now(node));
   hearth::path_of(change) = path;
   TRY(changed, source_.change(change, caller));
   adopt(node, changed);
-  names_changed(node);
+  names_changed(node, Wrote::yes);
   return ok();
 }
 
@@ -419,8 +443,8 @@ Status FileSystem::write(const FileHandle& handle, std::span<const std::byte> by
 Status FileSystem::flush(const FileHandle& handle) {
   const LiveFiles::Handle live = live_of(handle);
   if (live && live->is_staged()) return handle.writes ? publish(handle.node, *live) : ok();
-  if (!live || (!live->take_written() && !handle.writes_unseen) || !nodes_.has_name(handle.node)) return ok();
-  const auto looked = look_again(handle.node);
+  if (!live || (!live->take_written() && !handle.writes_unseen) || !path_now(handle.node)) return ok();
+  const auto looked = look_again(handle.node, Wrote::yes);
   if (looked) live->note_announced(*looked);
   // The bytes are in the store; others see them when their metadata is old enough.
   if (!looked) log_debug("fuse_close_not_announced", {{"path", path_of(handle.node)}, {"reason", looked.error().message()}});

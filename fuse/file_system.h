@@ -179,13 +179,16 @@ class FileSystem {
   void set_mode(FileHandle& handle, const LiveFile& file, int flags);
   Result<NodeEntry> lookup_and_open(NodeId parent, std::string_view name, const std::string& path);
   LiveFiles::Handle live_of(const FileHandle& handle) const;
-  Result<FileStatus> look_again(NodeId node);
+  // Under which its file is now, as far as anybody here can tell: another mount may have renamed one that is open here.
+  Result<std::string> path_now(NodeId node) const;
+  enum class Wrote : std::uint8_t { no, yes };  // this mount, through a descriptor
+  Result<FileStatus> look_again(NodeId node, Wrote wrote);
   // Of a file that its path alone does not tell: live, without a name, or with several. Nothing: ask by the path.
   Result<std::optional<NodeAttributes>> attributes_past_the_path(NodeId node, FileStatus known);
   void hold_if_open(NodeId parent, std::string_view name);
   void adopt(NodeId node, const Changed& changed);
   // What is known of the file under its other names is of before.
-  void names_changed(NodeId node);
+  void names_changed(NodeId node, Wrote wrote);
 
   const MountOptions& options_;
   Source& source_;

@@ -7,7 +7,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <string_view>
 #include <utility>
 
@@ -29,7 +31,45 @@ timespec to_timespec(const std::optional<SetAttributes::Time>& time) {
   return {seconds, time->ns - seconds * second_ns};
 }
 
+// "" where the kernel does not say, as of a file that was removed.
+std::string place_of(int fd) {
+  std::string place(PATH_MAX, '\0');
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t length = ::readlink(link.c_str(), place.data(), place.size());
+  if (length <= 0 || static_cast<std::size_t>(length) == place.size()) return {};
+  place.resize(static_cast<std::size_t>(length));
+  constexpr std::string_view removed = " (deleted)";
+  return place.starts_with('/') && !place.ends_with(removed) ? place : std::string();
+}
+
 }  // namespace
+
+std::optional<std::string> moved_path(std::string_view path, std::string_view place, std::string_view place_now) {
+  std::size_t shared = 0;  // bytes at the end of both, in whole components
+  for (std::size_t i = 1; i <= std::min(path.size(), place.size()) && path[path.size() - i] == place[place.size() - i]; ++i) {
+    if (path[path.size() - i] == '/') shared = i;
+  }
+  if (shared == 0) return std::nullopt;
+  const std::string_view above = place.substr(0, place.size() - shared);
+  if (!place_now.starts_with(above) || place_now.substr(above.size()).substr(0, 1) != "/") return std::nullopt;
+  return std::string(path.substr(0, path.size() - shared)) + std::string(place_now.substr(above.size()));
+}
+
+void LiveFile::note_path(const std::string& path) {
+  if (is_staged()) return;
+  std::string place = with_descriptor(place_of);
+  const std::lock_guard lock(mutex_);
+  path_then_ = place.empty() ? std::string() : path;
+  place_then_ = std::move(place);
+}
+
+std::optional<std::string> LiveFile::path_now() const {
+  if (is_staged()) return std::nullopt;
+  const std::string place = with_descriptor(place_of);
+  const std::lock_guard lock(mutex_);
+  if (place.empty() || path_then_.empty()) return std::nullopt;
+  return moved_path(path_then_, place_then_, place);
+}
 
 LiveFile::Access LiveFile::access() const {
   const std::lock_guard lock(mutex_);

@@ -18,12 +18,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <mutex>
 #include <shared_mutex>
 #include <span>
 #include <unordered_map>
 
 namespace hearth {
+
+// The path that belongs to `place_now`, where `path` belonged to `place`: the directories above that the two have not in common
+// stand for each other. Nothing: it lies outside of them.
+std::optional<std::string> moved_path(std::string_view path, std::string_view place, std::string_view place_now);
 
 class LiveFile {
  public:
@@ -62,6 +67,12 @@ class LiveFile {
   // What the file is now, on top of what was known of it.
   Result<FileStatus> status(FileStatus known) const;
 
+  // The descriptor was just opened under this path.
+  void note_path(const std::string& path);
+  // Where the file is now, whoever renamed it: the kernel tells where its descriptor leads. Nothing: it was removed, is
+  // staged, or nobody can tell.
+  std::optional<std::string> path_now() const;
+
   // Whether anything was written since the last call.
   bool take_written() { return written_.exchange(false, std::memory_order_acq_rel); }
   void mark_written() { written_.store(true, std::memory_order_release); }
@@ -89,6 +100,8 @@ class LiveFile {
   Descriptor fd_;
   Access access_;
   std::optional<FileStatus> announced_;
+  std::string path_then_;   // where the descriptor was opened, as the namespace and
+  std::string place_then_;  // as the kernel has it
   std::atomic<bool> written_{false};
 };
 

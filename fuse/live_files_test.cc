@@ -68,6 +68,31 @@ TEST_F(LiveFilesTest, RemembersWhatWasAnnouncedAndReadsTheFilesOwnAttributes) {
   EXPECT_EQ(*file.xattr("user.x"), "value");
 }
 
+TEST(MovedPath, FollowsWhatTheTwoHaveInCommon) {
+  EXPECT_EQ(moved_path("/data/dir/f", "/srv/store/dir/f", "/srv/store/dir/g"), "/data/dir/g");
+  EXPECT_EQ(moved_path("/data/dir/f", "/srv/store/dir/f", "/srv/store/other/deep/g"), "/data/other/deep/g");
+  EXPECT_EQ(moved_path("/data/f", "/srv/store/f", "/srv/store/f"), "/data/f");
+  EXPECT_EQ(moved_path("/f", "/srv/store/f", "/srv/store/a/b"), "/a/b") << "attached at the root";
+  EXPECT_EQ(moved_path("/data/f", "/srv/store/f", "/srv/elsewhere/f"), std::nullopt) << "outside of the store";
+  EXPECT_EQ(moved_path("/data/f", "/srv/store/f", "/srv/storehouse/f"), std::nullopt) << "a directory of a longer name";
+  EXPECT_EQ(moved_path("/data/ff", "/srv/store/f", "/srv/store/f"), std::nullopt) << "another name";
+  EXPECT_EQ(moved_path("", "/srv/store/f", "/srv/store/f"), std::nullopt);
+}
+
+TEST_F(LiveFilesTest, TellWhereTheyAreWhoeverRenamedThem) {
+  LiveFile file(open("f"), Access::write);
+  EXPECT_EQ(file.path_now(), std::nullopt) << "nobody said where it was";
+  file.note_path("/data/f");
+  EXPECT_EQ(file.path_now(), "/data/f");
+  ASSERT_EQ(::rename(at("f").c_str(), at("g").c_str()), 0);
+  EXPECT_EQ(file.path_now(), "/data/g");
+  ASSERT_EQ(::unlink(at("g").c_str()), 0);
+  EXPECT_EQ(file.path_now(), std::nullopt);
+  LiveFile staged(open("h"), Access::write, [](const std::string&) -> Result<FileStatus> { return FileStatus{}; });
+  staged.note_path("/data/h");
+  EXPECT_EQ(staged.path_now(), std::nullopt) << "a copy lies nowhere";
+}
+
 TEST_F(LiveFilesTest, WritesLandAtTheirOffsetOrAtTheEndAndAreReadAtOnce) {
   LiveFile file(open("f"), Access::write);
   EXPECT_FALSE(file.take_written());

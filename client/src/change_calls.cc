@@ -152,7 +152,7 @@ Task<Changed> ClientImpl::publish(std::string path, int fd, bool must_be_new) {
   set.gid.reset();
   changed = co_await change(set, self);
   if (changed || changed.code() != Code::permission_denied) co_return changed;
-  const LookAgain again{.path = path};
+  const LookAgain again{.path = path, .wrote = true};
   co_return co_await change(again, self);
 }
 
@@ -285,7 +285,7 @@ Result<FileStatus> WritableFile::close() {
   const std::shared_ptr<Impl> last = std::exchange(impl_, nullptr);
   if (::close(last->fd.release()) != 0 && errno != EINTR) return system_call_failed(last->path, "close");
   const Caller self{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0};
-  TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path}, self)));
+  TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path, .wrote = true}, self)));
   if (!changed.status) return Error(Code::not_found, last->path + " was removed meanwhile");
   return std::move(*changed.status);
 }

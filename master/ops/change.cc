@@ -109,7 +109,8 @@ Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline
     *other_path_of(change) = places.other->store_path;
     if (places.other->store_path != places.object.store_path) keys.emplace_back(row.id, places.other->store_path);
   }
-  const Learned how = std::holds_alternative<LookAgain>(change) ? Learned::by_looking : Learned::by_change;
+  const auto* look = std::get_if<LookAgain>(&change);
+  const Learned how = look != nullptr && !look->wrote ? Learned::by_looking : Learned::by_change;
   auto mine = std::make_shared<Flight<>>(namespace_->next_moment(parts_.clock.now()));
   CO_CHECK_OK(co_await enter_change(keys, mine, deadline));
   Result<ChangeResult> done = co_await store->change(std::move(change), std::move(caller), deadline);

@@ -82,9 +82,12 @@ struct SyncDirectory {
   std::string path;
 };
 
-// Nothing changes: somebody wrote through a descriptor, and what is known of the file is to be looked at again.
+// Nothing changes: what is known of the file is to be looked at again.
 struct LookAgain {
   std::string path;
+  // The caller made or wrote the file by itself, through a descriptor: all others are told before the answer, also where the
+  // master happens to know already.
+  bool wrote = false;
 };
 
 using Change = std::variant<MakeDirectory, MakeNode, MakeSymlink, MakeLink, RemoveFile, RemoveDirectory, Rename,
