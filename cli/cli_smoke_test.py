@@ -86,8 +86,10 @@ class Area(unittest.TestCase):
 
     def run_words(self, words, **options):
         options.setdefault("env", self.env)
+        if "input" not in options:
+            options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.run([os.fspath(word) if not isinstance(word, str) else word for word in words],
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False, **options)
+                              capture_output=True, timeout=60, check=False, **options)
 
     def hearth(self, *words, code=0):
         done = self.run_words([BIN / "hearth", *words])
@@ -178,6 +180,135 @@ class Commands(Area):
         self.assertIn("copied 1 files", self.hearth("get", "/data/small", self.dir / "one").stderr.decode())
         self.hearth("get", "/data/small", target / "sub")
         self.assertTrue((target / "sub" / "small").exists())
+
+    def names(self, directory):
+        return sorted(os.listdir(os.fsencode(directory)))
+
+    def test_put_copies_a_tree_that_appears_whole(self):
+        local = self.dir / "local"
+        (local / "deep").mkdir(parents=True)
+        content = random.Random(3).randbytes(9_000_001)
+        (local / "deep" / "big").write_bytes(content)
+        (local / "empty").write_bytes(b"")
+        (local / "tool").write_text("#!/bin/sh\n")
+        os.chmod(local / "tool", 0o750)
+        os.chmod(local / "deep", 0o710)
+        os.utime(local / "tool", ns=(10**18, 10**18 + 9))
+        os.utime(local / "deep", ns=(10**18, 10**18 + 11))
+        (local / "soft").symlink_to("deep/big")
+        os.mkfifo(local / "fifo")
+        with open(os.fsencode(local) + b"/" + BAD_NAME, "wb") as file:
+            file.write(b"odd")
+        os.umask(0o022)
+        self.refused(1, "put", local, "/data/tree", says="hearth put -r")
+        document = self.json("put", "-r", local, "/data/tree")
+        self.assertEqual((document["files"], document["bytes"], document["failed_files"], document["skipped_files"]), (5, 9_000_014, 0, 1))
+        there = self.source / "tree"
+        names = sorted([b"deep", b"empty", b"tool", b"soft", BAD_NAME])
+        self.assertEqual(self.names(there), names, "and nothing is left beside")
+        self.assertEqual((there / "deep" / "big").read_bytes(), content)
+        self.assertEqual(self.hearth("cat", "/data/tree/deep/big").stdout, content)
+        self.assertEqual((there / "tool").stat().st_mode & 0o7777, 0o750)
+        self.assertNotEqual((there / "tool").stat().st_mtime_ns, 10**18 + 9)
+        self.assertEqual(os.readlink(there / "soft"), "deep/big")
+        # Once more, over what is there, with times: into the existing directory under its own name.
+        self.json("put", "-r", "--preserve", local, "/data/tree")
+        again = there / "local"
+        self.assertEqual(((again / "tool").stat().st_mtime_ns, (again / "deep").stat().st_mtime_ns), (10**18 + 9, 10**18 + 11))
+        self.assertEqual((again / "deep").stat().st_mode & 0o7777, 0o710)
+        self.json("put", "-r", "-p", local, "/data/tree")
+        self.assertEqual(self.names(again), names, "and again over them")
+
+    def test_put_of_one_file_and_of_standard_input(self):
+        (self.dir / "one").write_text("first")
+        self.assertIn("copied 1 files, 5 B", self.hearth("put", self.dir / "one", "/data/sub").stderr.decode())
+        self.assertEqual(self.text("cat", "/data/sub/one"), "first")
+        (self.dir / "one").write_text("second")
+        self.hearth("put", self.dir / "one", "/data/sub/one")
+        self.assertEqual(self.text("cat", "/data/sub/one"), "second", "replaced")
+        words = [BIN / "hearth", "put", "-", "/data/sub/piped"]
+        done = self.run_words(words, input=b"x" * 5_000_000)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.source / "sub" / "piped").read_bytes(), b"x" * 5_000_000)
+        self.refused(1, "put", "-", "/data/sub", says="name a file in it")
+        self.refused(5, "put", self.dir / "absent", "/data/x", says="absent")
+        self.refused(5, "put", self.dir / "one", "/data/no/where", says="hearth mkdir -p /data/no")
+        self.refused(5, "put", self.dir / "one", "/above", says="/above lies in no attachment")
+        self.assertEqual([name for name in self.names(self.source) + self.names(self.source / "sub") if b"hearth-put" in name], [])
+
+    def test_cp_copies_within_the_namespace(self):
+        self.hearth("cp", "/data/small", "/data/copy")
+        self.assertEqual((self.source / "copy").read_text(), "hello\n")
+        self.assertEqual((self.source / "copy").stat().st_mode & 0o7777, 0o640)
+        self.hearth("cp", "-p", "/data/small", "/data/sub")
+        self.assertEqual((self.source / "sub" / "small").stat().st_mtime_ns, 10**18 + 7)
+        document = self.json("cp", "-r", "/data/sub", "/data/sub2")
+        self.assertEqual((document["files"], document["bytes"]), (2, 5_000_006))
+        self.assertEqual((self.source / "sub2" / "big").read_bytes(), (self.source / "sub" / "big").read_bytes())
+        self.refused(2, "cp", "-r", "/data/sub", "/data/sub/below", says="into itself")
+        self.refused(2, "cp", "/data/small", "/data/small", says="into itself")
+        self.refused(1, "cp", "/data/sub", "/data/x", says="hearth cp -r")
+        self.refused(5, "cp", "/data/none", "/data/x", says="/data/none")
+
+    def test_names_are_made_moved_and_linked(self):
+        self.assertEqual(self.hearth("mkdir", "/data/new").stderr, b"")
+        self.refused(1, "mkdir", "/data/new", says="exists")
+        self.hearth("mkdir", "-p", "/data/new", "/data/a/b/c")
+        self.assertTrue((self.source / "a" / "b" / "c").is_dir())
+        self.refused(5, "mkdir", "/data/x/y", says="x/y")
+        self.refused(1, "mkdir", "-p", "/data/small/y", says="/data/small is not a directory")
+        made = self.json("mkdir", "-m", "2775", "/data/shared")["paths"][0]
+        self.assertEqual((made["type"], made["mode"]), ("directory", "2775"))
+        self.refused(2, "mkdir", "-m", "worldwide", "/data/y", says="no mode")
+
+        moved = self.json("mv", "/data/small", "/data/a/renamed")
+        self.assertEqual((moved["destination"], moved["length_bytes"]), ("/data/a/renamed", 6))
+        self.hearth("mv", "/data/a", "/data/new")
+        self.assertEqual((self.source / "new" / "a" / "renamed").read_text(), "hello\n")
+        self.refused(1, "mv", "-n", "/data/empty", "/data/new/a/renamed", says="exists")
+        self.hearth("mv", "/data/empty", "/data/new/a/renamed")
+        self.assertEqual((self.source / "new" / "a" / "renamed").read_text(), "")
+        self.refused(5, "mv", "/data/none", "/data/x", says="none")
+
+        self.hearth("ln", "-s", "../sub/big", "/data/new/soft")
+        self.assertEqual(os.readlink(self.source / "new" / "soft"), "../sub/big")
+        self.hearth("ln", "/data/sub/big", "/data/new")
+        self.assertEqual((self.source / "new" / "big").stat().st_nlink, 2)
+        self.refused(2, "ln", "big", "/data/x", says="use -s")
+
+    def test_attributes_are_changed(self):
+        self.hearth("touch", "/data/made", "/data/small")
+        self.assertEqual((self.source / "made").read_bytes(), b"")
+        self.assertGreater((self.source / "small").stat().st_mtime_ns, 10**18 + 10**17)
+        self.hearth("touch", "-c", "/data/none")
+        self.assertFalse((self.source / "none").exists())
+        self.hearth("chmod", "u=rw,go=r", "/data/small", "/data/made")
+        self.assertEqual((self.source / "small").stat().st_mode & 0o7777, 0o644)
+        self.assertEqual(self.json("chmod", "0600", "/data/small")["paths"][0]["mode"], "0600")
+        self.hearth("chmod", "-R", "a+rX", "/data/sub")
+        self.assertEqual((self.source / "sub" / "big").stat().st_mode & 0o777, 0o644)
+        self.assertEqual(self.json("chmod", "-R", "g-w", "/data/sub")["changed"], 2)
+        self.refused(1, "chmod", "0600", "/data/link", says="is a symlink")
+        self.refused(2, "chmod", "rw", "/data/small", says="no mode")
+        self.refused(5, "chmod", "0600", "/data/none", says="none")
+        self.hearth("chown", f":{os.getegid()}", "/data/small")
+        self.refused(2, "chown", "no-such-user-anywhere", "/data/small", says="no user")
+        self.refused(2, "chown", ":", "/data/small", says="OWNER:GROUP")
+        if os.geteuid() == 0:
+            self.hearth("chown", "-R", "12345:12346", "/data/sub", "/data/link")
+            for name in ("sub", "sub/big", "link"):
+                info = (self.source / name).lstat()
+                self.assertEqual((info.st_uid, info.st_gid), (12345, 12346), name)
+            self.assertEqual((self.source / "small").stat().st_uid, 0, "what a symlink leads to is left alone")
+
+    def test_changes_are_refused_over_tcp_and_in_read_only_attachments(self):
+        self.refused(6, "mkdir", "/data/x", f"--master={self.state['master']}", says="Unix socket")
+        frozen = self.dir / "frozen"
+        frozen.mkdir()
+        self.text("attach", "/frozen", frozen, "--read-only")
+        self.refused(1, "mkdir", "/frozen/x", says="read-only")
+        self.refused(1, "put", self.source / "small", "/frozen/x", says="read-only")
+        self.assertEqual(os.listdir(frozen), [])
 
     def test_load_locate_explain_and_free(self):
         self.assertIn("loaded 4 files", self.text("load", "/data"))
@@ -493,6 +624,15 @@ class Daemons(Area):
         self.assertIn(b"200", reply.split(b"\r\n")[0])
         self.assertIn(b"hearth_worker_", reply)
         self.end(worker)
+
+    def test_put_without_a_worker_says_that_one_is_needed(self):
+        self.start("hearth-master", "--set", f"master.data_dir={self.dir}/master", "--set",
+                   f"master.listen=127.0.0.1:0,unix:{self.dir}/m.sock")
+        at = f"--master=unix:{self.dir}/m.sock"
+        self.text("attach", "/data", self.source, at)
+        self.refused(1, "put", self.source / "small", "/data/x", at, says="start hearth-worker here")
+        self.assertFalse((self.source / "x").exists())
+        self.hearth("mkdir", "/data/x", at)
 
     @unittest.skipUnless(CAN_MOUNT, "needs root and /dev/fuse")
     def test_fuse_daemon_mounts_and_unmounts(self):

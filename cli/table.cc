@@ -83,6 +83,38 @@ constexpr Option get_options[] = {
     {.name = "no-preserve", .help = "do not copy mode and modification time"},
 };
 
+constexpr Argument put_arguments[] = {
+    {"SRC", Arity::one, Value::local_path, "a local file or tree; - is standard input"},
+    {"DST", Arity::one, Value::cluster_path, "a file or directory in the namespace; SRC goes into an existing directory under its own name"}};
+constexpr Option put_options[] = {
+    {.name = "recursive", .letter = 'r', .help = "copy a directory with all below it"},
+    {.name = "preserve", .letter = 'p', .help = "keep mode and modification time; without it the mode is that of SRC less the umask"},
+    {.name = "jobs", .letter = 'j', .value = Value::count, .placeholder = "N", .help = "files at once", .fallback = "8"},
+};
+constexpr std::string_view put_examples[] = {"hearth put report.csv /data/reports", "hearth put -r --preserve ./train /data/train",
+                                             "pg_dump shop | hearth put - /data/shop.sql"};
+constexpr Argument cp_arguments[] = {
+    {"SRC", Arity::one, Value::cluster_path, "a file or tree in the namespace"},
+    {"DST", Arity::one, Value::cluster_path, "where its copy appears; SRC goes into an existing directory under its own name"}};
+constexpr Argument mv_arguments[] = {
+    {"FROM", Arity::one, Value::cluster_path, "a file or directory in the namespace"},
+    {"TO", Arity::one, Value::cluster_path, "its new name, in the same attachment, or an existing directory for it"}};
+constexpr Option mv_options[] = {{.name = "no-clobber", .letter = 'n', .help = "fail when TO is there already"}};
+constexpr Option mkdir_options[] = {
+    {.name = "parents", .letter = 'p', .help = "make the directories above it too; one that is there is no error"},
+    {.name = "mode", .letter = 'm', .value = Value::text, .placeholder = "MODE", .help = "as of chmod; without it 0777 less the umask"},
+};
+constexpr Option touch_options[] = {{.name = "no-create", .letter = 'c', .help = "make no file that is not there"}};
+constexpr Argument ln_arguments[] = {
+    {"TARGET", Arity::one, Value::text, "an existing file in the namespace; with -s any text"},
+    {"PATH", Arity::one, Value::cluster_path, "the new name, or an existing directory for it"}};
+constexpr Option ln_options[] = {{.name = "symbolic", .letter = 's', .help = "a symlink instead of another name for the file"}};
+constexpr Argument chmod_arguments[] = {{"MODE", Arity::one, Value::text, "octal such as 0644, or words such as u+x,go-w"},
+                                        {"PATH", Arity::many, Value::cluster_path, "paths in the namespace"}};
+constexpr Argument chown_arguments[] = {{"OWNER", Arity::one, Value::text, "OWNER, OWNER:GROUP or :GROUP; names of this host, or numbers"},
+                                        {"PATH", Arity::many, Value::cluster_path, "paths in the namespace"}};
+constexpr Option attribute_options[] = {{.name = "recursive", .letter = 'R', .help = "all below as well"}};
+
 // ---- cache ---------------------------------------------------------------------------------
 
 constexpr Option load_options[] = {
@@ -161,6 +193,16 @@ constexpr Command commands[] = {
     {"get", "data", "copy a file or a tree to this host",
      "Each file is written beside its destination and renamed when it is complete, so a file that is there is whole.",
      get_arguments, get_options, {}},
+    {"put", "data", "copy a local file, tree or standard input into the namespace",
+     "A file appears under its name when it is complete: it is written beside its place, as .hearth-put-*, and renamed (in S3 and HDFS it is an object when it is closed). Needs a worker on this host, and a master that is asked over its Unix socket: see docs/semantics.md, Writing.",
+     put_arguments, put_options, put_examples},
+    {"cp", "data", "copy files and trees within the namespace", "As put does: each copy appears when it is complete.", cp_arguments, put_options, {}},
+    {"mv", "data", "rename a file or directory", "Within one attachment. Replaces a file, or an empty directory, that has the new name.", mv_arguments, mv_options, {}},
+    {"mkdir", "data", "make directories", "", some_paths, mkdir_options, {}},
+    {"touch", "data", "set times to now, and make files that are not there", "", some_paths, touch_options, {}},
+    {"ln", "data", "make symlinks and hard links", "Where the under-store has them: S3 and HDFS have none.", ln_arguments, ln_options, {}},
+    {"chmod", "data", "change modes", "Symlinks are left alone.", chmod_arguments, attribute_options, {}},
+    {"chown", "data", "change owners and groups", "Of a symlink itself, not of what it leads to.", chown_arguments, attribute_options, {}},
     {"load", "cache", "read files and trees into the cache",
      "Returns when the workers hold them. Files that fail are listed and the exit code is 3. It is 3 as well when later files pushed earlier ones out again, and the bytes that are cached at the end are said.",
      some_paths, load_options, load_examples},
@@ -211,7 +253,12 @@ constexpr Hint hints[] = {
     {"status", "hearth report, or hearth up --status"},
     {"start", "hearth up --background"},
     {"stop", "hearth up --stop"},
-    {"cp", "hearth get SRC DST"},
+    {"copyFromLocal", "hearth put SRC DST"},
+    {"fs copyFromLocal", "hearth put SRC DST"},
+    {"fs cp", "hearth cp SRC DST"},
+    {"fs mv", "hearth mv FROM TO"},
+    {"fs mkdir", "hearth mkdir -p PATH"},
+    {"upload", "hearth put SRC DST"},
     {"copyToLocal", "hearth get SRC DST"},
     {"location", "hearth locate PATH"},
     {"getConf", "hearth config show --origin"},

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 namespace hearth::testing {
@@ -83,6 +84,19 @@ TEST_F(Examples, BothFileReadersReadAWholeFile) {
     EXPECT_NE(ran.output.find("3000000 bytes"), std::string::npos) << ran.output;
     EXPECT_NE(run(example(name, "/data/absent")).exit_code, 0);
   }
+}
+
+TEST_F(Examples, TheFileWriterWritesAndReadsBack) {
+  for (const std::string input : {"head -c 3000001 /dev/zero | tr '\\0' x", "true"}) {
+    const Ran ran = run(input + " | " + example("write_file_c", "/data/written"));
+    EXPECT_EQ(ran.exit_code, 0) << ran.output;
+    EXPECT_NE(ran.output.find(input == "true" ? ": 0 bytes" : ": 3000001 bytes"), std::string::npos) << ran.output;
+    EXPECT_NE(ran.output.find("as written"), std::string::npos) << ran.output;
+  }
+  EXPECT_TRUE(std::filesystem::exists(cluster_.store_directory() / "written"));
+  EXPECT_FALSE(std::filesystem::exists(cluster_.store_directory() / "written.part"));
+  EXPECT_EQ(run(example("write_file_c", "/data/absent/file") + " </dev/null").exit_code, 2);
+  EXPECT_EQ(run(example("write_file_c", "/elsewhere") + " </dev/null").exit_code, 2);
 }
 
 }  // namespace

@@ -55,6 +55,13 @@ class UnderWay {
   std::atomic<std::size_t>& count_;
 };
 
+// Of a store that has no limit: so much that no program thinks it too small, in numbers that every program can add up.
+Capacity unlimited() {
+  constexpr std::uint64_t bytes = 1ULL << 50;  // 1 PiB
+  constexpr std::uint64_t files = 1ULL << 32;
+  return {.total_bytes = bytes, .free_bytes = bytes, .available_bytes = bytes, .files = files, .free_files = files};
+}
+
 class ClientSource final : public Source {
  public:
   ClientSource(Client client, InodeNumbers numbers) : client_(std::move(client)), numbers_(numbers) {}
@@ -119,16 +126,15 @@ class ClientSource final : public Source {
   }
   std::size_t changes_under_way() const override { return changes_.load(std::memory_order_relaxed); }
 
-  Result<Capacity> capacity() override {
-    TRY(workers, client_.workers());
-    TRY(master, client_.master_status());
+  Result<Capacity> capacity(const std::string& path) override {
+    TRY(space, client_.space(path));
+    if (space.without_limit) return unlimited();
     Capacity capacity;
-    capacity.files = master.inode_count;
-    for (const auto& worker : workers) {
-      if (worker.state == "lost") continue;
-      capacity.total_bytes += worker.capacity_bytes;
-      capacity.used_bytes += worker.used_bytes;
-    }
+    capacity.total_bytes = space.total_bytes;
+    capacity.free_bytes = space.free_bytes;
+    capacity.available_bytes = space.available_bytes;
+    capacity.files = space.files;
+    capacity.free_files = space.free_files;
     return capacity;
   }
 

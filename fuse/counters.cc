@@ -11,7 +11,11 @@ MountCounters::MountCounters()
     : passthrough_metric_(&metrics().counter(fuse_metrics::opens_total, {"passthrough"})),
       cached_metric_(&metrics().counter(fuse_metrics::opens_total, {"cached"})),
       mapped_metric_(&metrics().counter(fuse_metrics::read_bytes_total, {"mapped"})),
-      copied_metric_(&metrics().counter(fuse_metrics::read_bytes_total, {"copied"})) {
+      copied_metric_(&metrics().counter(fuse_metrics::read_bytes_total, {"copied"})),
+      in_place_written_metric_(&metrics().counter(fuse_metrics::written_bytes_total, {"in_place"})),
+      staged_written_metric_(&metrics().counter(fuse_metrics::written_bytes_total, {"staged"})),
+      published_metric_(&metrics().counter(fuse_metrics::publishes_total, {"ok"})),
+      publish_failed_metric_(&metrics().counter(fuse_metrics::publishes_total, {"failed"})) {
   for (std::size_t i = 0; i < operations_.size(); ++i) {
     const std::string name(fuse_op_names[i]);
     operations_[i].seconds = &metrics().histogram(fuse_metrics::request_seconds, {name});

@@ -36,6 +36,10 @@ class MountCounters {
   void opened_cached() { bump(cached_opens_, *cached_metric_, 1); }
   void read_mapped(std::uint64_t bytes) { bump(mapped_bytes_, *mapped_metric_, bytes); }
   void read_copied(std::uint64_t bytes) { bump(copied_bytes_, *copied_metric_, bytes); }
+  void wrote_in_place(std::uint64_t bytes) { in_place_written_metric_->add(bytes); }
+  void wrote_staged(std::uint64_t bytes) { staged_written_metric_->add(bytes); }
+  void published() { published_metric_->add(); }
+  void publish_failed() { publish_failed_metric_->add(); }
   void stale_open() { stale_opens_.fetch_add(1, std::memory_order_relaxed); }
   void interrupted() { interrupted_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -64,6 +68,10 @@ class MountCounters {
   Counter* cached_metric_;
   Counter* mapped_metric_;
   Counter* copied_metric_;
+  Counter* in_place_written_metric_;
+  Counter* staged_written_metric_;
+  Counter* published_metric_;
+  Counter* publish_failed_metric_;
 };
 
 }  // namespace hearth

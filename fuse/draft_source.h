@@ -28,7 +28,7 @@ class DraftSource final : public Source {
   Result<std::shared_ptr<SourceFile>> open(const std::string& path) override { return store_->open(path); }
   void forget(const std::string& path) override { store_->forget(path); }
   Result<std::string> locations(const std::string& path) override { return store_->locations(path); }
-  Result<Capacity> capacity() override { return store_->capacity(); }
+  Result<Capacity> capacity(const std::string& path) override { return store_->capacity(path); }
   Result<std::vector<std::string>> store_uris() override { return store_->store_uris(); }
   Result<Changed> change(const Change& change, const Caller& caller) override;
   Result<OpenedInPlace> open_in_place(const OpenForWriting& how, const Caller& caller) override;

@@ -56,7 +56,7 @@ class ObjectSource final : public Source {
   Result<std::shared_ptr<SourceFile>> open(const std::string&) override { return Error(Code::unsupported, "open"); }
   void forget(const std::string&) override {}
   Result<std::string> locations(const std::string&) override { return std::string(); }
-  Result<Capacity> capacity() override { return Capacity(); }
+  Result<Capacity> capacity(const std::string&) override { return Capacity(); }
   Result<std::vector<std::string>> store_uris() override { return std::vector<std::string>(); }
   Result<Changed> change(const Change& change, const Caller&) override {
     const std::string& path = path_of(change);

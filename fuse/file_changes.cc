@@ -174,8 +174,15 @@ Status FileSystem::publish(NodeId node, LiveFile& live) {
   const auto mine = live.keep_from_publishing();
   if (!nodes_.has_name(node)) return ok();
   TRY(path, nodes_.path(node));
-  TRY(published, live.publish(path));
-  if (published) nodes_.adopt(node, *published);
+  auto published = live.publish(path);
+  if (!published) {
+    counters_.publish_failed();
+    return std::move(published).error();
+  }
+  if (*published) {
+    counters_.published();
+    nodes_.adopt(node, **published);
+  }
   return ok();
 }
 
@@ -437,7 +444,13 @@ Status FileSystem::write(const FileHandle& handle, std::span<const std::byte> by
                          LiveFile::Place place, std::uint32_t uid) {
   const LiveFiles::Handle live = live_of(handle);
   if (!live) return Error(Code::read_only, path_of(handle.node) + " is not open for writing");
-  return live->write(bytes, offset, place, uid);
+  CHECK_OK(live->write(bytes, offset, place, uid));
+  if (live->is_staged()) {
+    counters_.wrote_staged(bytes.size());
+  } else {
+    counters_.wrote_in_place(bytes.size());
+  }
+  return ok();
 }
 
 Status FileSystem::flush(const FileHandle& handle) {

@@ -232,19 +232,32 @@ void FileSystem::releasedir(DirectoryHandle& handle) {
   counters_.open_directories.fetch_sub(1, std::memory_order_relaxed);
 }
 
-Result<Capacity> FileSystem::capacity() {
+Result<Capacity> FileSystem::capacity(NodeId node) {
+  // A file that was removed while it is open has no path.
+  const auto named = nodes_.has_name(node) ? nodes_.path(node) : nodes_.path(root_node);
+  const auto status = nodes_.status(node);
+  TRY(path, named);
+  const bool attached = status && status->attachment != 0;
+  const std::string key = attached ? std::to_string(status->attachment) : path;
+  const TimePoint now = real_clock().now();
   {
     const std::lock_guard lock(capacity_mutex_);
-    if (capacity_read_at_ && real_clock().now() - *capacity_read_at_ < capacity_freshness) return capacity_;
+    const auto known = capacities_.find(key);
+    if (known != capacities_.end() && now - known->second.asked < capacity_freshness) return known->second.capacity;
   }
-  auto fresh = source_.capacity();
+  auto fresh = source_.capacity(path);
   const std::lock_guard lock(capacity_mutex_);
-  if (!fresh && !capacity_read_at_) return fresh;
-  if (fresh) {
-    capacity_ = *fresh;
-    capacity_read_at_ = real_clock().now();
+  const auto known = capacities_.find(key);
+  // While the master is away nobody waits for it anew each time.
+  if (!fresh && known == capacities_.end()) return fresh;
+  if (!fresh) {
+    known->second.asked = real_clock().now();
+    return known->second.capacity;
   }
-  return capacity_;
+  constexpr std::size_t most_capacities = 1024;
+  if (capacities_.size() >= most_capacities) capacities_.clear();
+  capacities_[key] = {*fresh, now};
+  return fresh;
 }
 
 Result<std::string> FileSystem::xattr(NodeId node, std::string_view name, const Caller& caller) {

@@ -22,6 +22,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -131,9 +132,8 @@ class FileSystem {
   // Of nodes made at `since` or later: the kernel may have been about to take them in.
   KernelWork told_again(const ChangeNotice& notice, TimePoint since);
 
-  // Capacity and use of the caches, and the inodes known to the master; at most 1 s old, the last
-  // known while the master is away.
-  Result<Capacity> capacity();
+  // Room in the under-stores of the node; at most 1 s older than the master's answer, the last known while it is away.
+  Result<Capacity> capacity(NodeId node);
   Result<std::string> xattr(NodeId node, std::string_view name, const Caller& caller);
   Result<std::vector<std::string>> xattr_names(NodeId node, const Caller& caller);
 
@@ -201,10 +201,12 @@ class FileSystem {
   std::atomic<bool> root_asked_{false};
   IoModes modes_;
   MountCounters counters_;
+  struct KnownCapacity {
+    Capacity capacity;
+    TimePoint asked;
+  };
   std::mutex capacity_mutex_;
-  // Guarded by capacity_mutex_
-  Capacity capacity_;
-  std::optional<TimePoint> capacity_read_at_;
+  std::map<std::string, KnownCapacity> capacities_;  // Guarded by capacity_mutex_; by attachment, above attachments by path
   Prefetcher prefetcher_;  // last: its threads end first
 };
 

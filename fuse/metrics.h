@@ -17,4 +17,11 @@ inline constexpr CounterDescriptor read_bytes_total{
     "What the kernel reads by passthrough or from its page cache is not seen here.",
     {"source"}};
 
+inline constexpr CounterDescriptor written_bytes_total{
+    "hearth_fuse_written_bytes_total",
+    "Bytes the daemon was given to write: in_place, or into a staged copy. What the kernel writes by passthrough is not seen here.",
+    {"kind"}};
+inline constexpr CounterDescriptor publishes_total{
+    "hearth_fuse_publishes_total", "Staged copies that were to become objects, by close, fsync or rename, by outcome.", {"outcome"}};
+
 }  // namespace hearth::fuse_metrics

@@ -151,13 +151,15 @@ TEST_F(MountTest, RefusesEveryWrite) {
   EXPECT_EQ(errno, EROFS);
 }
 
-TEST_F(MountTest, AnswersStatfsWithTheCapacityOfTheCaches) {
+TEST_F(MountTest, AnswersStatfsWithTheRoomOfTheStores) {
   mount();
   struct statvfs info {};
   ASSERT_EQ(::statvfs(point_.c_str(), &info), 0);
   EXPECT_EQ(info.f_blocks * info.f_frsize, 1U << 30);
   EXPECT_EQ((info.f_blocks - info.f_bfree) * info.f_frsize, 1U << 28);
+  EXPECT_EQ(info.f_bavail * info.f_frsize, 1U << 29);
   EXPECT_EQ(info.f_files, 7U);
+  EXPECT_EQ(info.f_ffree, 3U);
   EXPECT_NE(info.f_flag & ST_RDONLY, 0U);
   EXPECT_NE(info.f_flag & ST_NOSUID, 0U);
 }

@@ -124,7 +124,7 @@ void on_read(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset, fu
 void on_statfs(fuse_req_t req, fuse_ino_t node) {
   Request request(req, FuseOp::statfs, node);
   request.may_wait();
-  const auto capacity = request.files().capacity();
+  const auto capacity = request.files().capacity(node);
   if (!request.take()) return;
   if (!capacity) return request.fail(capacity.error());
   constexpr std::uint64_t unit = 4096;
@@ -132,9 +132,11 @@ void on_statfs(fuse_req_t req, fuse_ino_t node) {
   info.f_bsize = unit;
   info.f_frsize = unit;
   info.f_blocks = capacity->total_bytes / unit;
-  info.f_bfree = (capacity->total_bytes - std::min(capacity->used_bytes, capacity->total_bytes)) / unit;
-  info.f_bavail = info.f_bfree;
+  info.f_bfree = capacity->free_bytes / unit;
+  info.f_bavail = capacity->available_bytes / unit;
   info.f_files = capacity->files;
+  info.f_ffree = capacity->free_files;
+  info.f_favail = capacity->free_files;
   info.f_namemax = 255;
   request.done();
   fuse_reply_statfs(req, &info);

@@ -36,9 +36,11 @@ class SourceFile {
 
 // What statfs answers.
 struct Capacity {
-  std::uint64_t total_bytes = 0;  // of the caches of all live workers
-  std::uint64_t used_bytes = 0;
-  std::uint64_t files = 0;        // inodes the master knows
+  std::uint64_t total_bytes = 0;
+  std::uint64_t free_bytes = 0;
+  std::uint64_t available_bytes = 0;  // of the free ones, to users other than root
+  std::uint64_t files = 0;
+  std::uint64_t free_files = 0;
 };
 
 // A file of the under-store itself, or a staged copy of what its store takes whole.
@@ -61,7 +63,8 @@ class Source {
   virtual void forget(const std::string& path) = 0;
   // Blocks and replicas as text, one line each, for user.hearth.locations.
   virtual Result<std::string> locations(const std::string& path) = 0;
-  virtual Result<Capacity> capacity() = 0;
+  // Of the under-stores at and below `path`.
+  virtual Result<Capacity> capacity(const std::string& path) = 0;
   // URIs of the attachments.
   virtual Result<std::vector<std::string>> store_uris() = 0;
 

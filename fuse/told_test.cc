@@ -121,7 +121,7 @@ class MeddlingSource final : public Source {
   Result<std::shared_ptr<SourceFile>> open(const std::string& path) override { return files.open(path); }
   void forget(const std::string&) override {}
   Result<std::string> locations(const std::string& path) override { return files.locations(path); }
-  Result<Capacity> capacity() override { return files.capacity(); }
+  Result<Capacity> capacity(const std::string& path) override { return files.capacity(path); }
   Result<std::vector<std::string>> store_uris() override { return files.store_uris(); }
 
   FakeSource files;

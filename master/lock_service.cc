@@ -3,6 +3,7 @@
 #include "common/lock_wire.h"
 #include "common/log.h"
 #include "common/rng.h"
+#include "master/metrics.h"
 #include "master/wire.h"
 
 #include <algorithm>
@@ -188,6 +189,7 @@ void LockService::expire(TaskGroup& tasks) {
   const std::vector<std::uint64_t> ended = sessions_.expire(clock_.now());
   for (const std::uint64_t id : ended) end_waits_of(id);
   if (ended.empty()) return;
+  metrics().counter(lock_sessions_lost_total).add(ended.size());
   log_warn("lock_sessions_ended", {{"sessions", ended.size()}, {"reason", was_starting ? "they did not come back after the master's start" : "silent for a lease"}});
   wake_granted();
   const Status spawned = tasks.spawn(keep_sessions(), "keep_lock_sessions");

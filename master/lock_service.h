@@ -38,6 +38,7 @@ class LockService {
   void end_waits();
   std::size_t session_count() const { return sessions_.size(); }
   std::size_t lock_count() { return sessions_.table().size(); }
+  std::size_t wait_count() const { return polls_.size(); }  // calls that wait now
 
  private:
   using Reply = proto::LockReply;

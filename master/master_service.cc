@@ -69,6 +69,7 @@ void MasterService::serve(RpcServer& server) {
   add(server, Method::xattr, &MasterService::xattr);
   add(server, Method::lock, &MasterService::lock);
   add(server, Method::subscribe, &MasterService::subscribe);
+  add(server, Method::space, &MasterService::space);
   server_ = &server;
   server.on_disconnect([this](ConnectionId connection) { lost_connection(connection); });
 }
@@ -115,6 +116,9 @@ void MasterService::set_gauges() {
   metrics().gauge(block_locations).set(static_cast<std::int64_t>(membership_.blocks().location_count()));
   metrics().gauge(master::subscribers, {"current"}).set(static_cast<std::int64_t>(subscribers_.size() - subscribers_.lagging()));
   metrics().gauge(master::subscribers, {"lagging"}).set(static_cast<std::int64_t>(subscribers_.lagging()));
+  metrics().gauge(file_lock_sessions).set(static_cast<std::int64_t>(locks_.session_count()));
+  metrics().gauge(file_locks, {"held"}).set(static_cast<std::int64_t>(locks_.lock_count()));
+  metrics().gauge(file_locks, {"waiting"}).set(static_cast<std::int64_t>(locks_.wait_count()));
   metrics().gauge(master::attachments).set(static_cast<std::int64_t>(attachments_.rows.size()));
   metrics().gauge(master::policy_version).set(static_cast<std::int64_t>(policy_version_));
   metrics().gauge(master::workers, {"live"}).set(static_cast<std::int64_t>(membership_.count(WorkerState::live)));

@@ -96,6 +96,8 @@ class MasterService {
   // is known but what it says.
   Status check_speaks_for(const ServerCall& call, const Caller& caller) const;
   Answer xattr(Call call);
+  // handlers_space.cc
+  Answer space(Call call);
   // handlers_locks.cc
   Answer lock(Call call);
   // handlers_subscribe.cc

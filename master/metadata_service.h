@@ -79,6 +79,7 @@ class MetadataService {
     std::vector<std::string> names;
   };
   Task<Xattrs> xattrs(NamespacePath path, std::string name, Caller caller, Deadline deadline);
+  Task<SpaceView> space(NamespacePath path, Deadline deadline);  // ops/space.cc; of a store that is away, what it last said
   // Durable when it ends. Verifies that the store's root is a directory that can be listed.
   Task<AttachmentRow> attach(NamespacePath path, std::string uri, AttachmentSettings settings, Deadline deadline);
   Task<> detach(NamespacePath path, Deadline deadline);
@@ -211,6 +212,7 @@ class MetadataService {
   Task<> refresh_children(Reader reader, NamespacePath path, std::vector<std::string> names);
   Task<ListView> list_virtual(NamespacePath path, std::vector<std::string> overlay, std::size_t limit, Deadline deadline);
 
+  Task<> run_room(AttachmentId attachment, std::shared_ptr<Flight<>> flight);
   Result<AttachmentRow> still_attached(AttachmentId id) const;
   Result<ResolvedView> readable(const NamespacePath& path, const FileView& file) const;
   void publish_attachments();
@@ -238,6 +240,7 @@ class MetadataService {
   std::map<std::pair<AttachmentId, std::string>, std::shared_ptr<StatFlight>> asks_;
   std::map<InodeId, std::shared_ptr<Flight<>>> loads_;
   std::map<ChangeKey, std::shared_ptr<Flight<>>> changes_;
+  std::map<AttachmentId, StoreRoom> rooms_;
   ListAhead list_ahead_;
   std::set<InodeId> loads_ahead_;  // of loads_, those that no listing waits for
   enum class Cleaner : std::uint8_t { idle, running } cleaner_ = Cleaner::idle;

@@ -30,6 +30,12 @@ inline constexpr CounterDescriptor subscribers_lagged_total{
 inline constexpr HistogramDescriptor push_seconds{
     "hearth_master_push_seconds", "Time that a change waited until every subscriber knew of it.", {}};
 
+inline constexpr GaugeDescriptor file_lock_sessions{
+    "hearth_master_lock_sessions", "Mounts and clients that may hold locks on files.", {}};
+inline constexpr GaugeDescriptor file_locks{"hearth_master_locks", "Locks on files: held, and calls that wait for one.", {"state"}};
+inline constexpr CounterDescriptor lock_sessions_lost_total{
+    "hearth_master_lock_sessions_lost_total", "Lock sessions that ended because nothing was heard of them, with their locks.", {}};
+
 inline constexpr CounterDescriptor store_events_total{
     "hearth_master_store_events_total",
     "Event notifications of object stores: received, matched by an attachment, unanswered when the store was asked.", {"outcome"}};

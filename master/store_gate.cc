@@ -110,6 +110,10 @@ class GatedStore final : public UnderStore {
     CO_TRY(turn, co_await StoreGate::enter(gate_, deadline));
     co_return co_await store_->xattr_names(std::move(path), std::move(caller), deadline);
   }
+  Task<std::optional<StoreSpace>> space(Deadline deadline) override {
+    CO_TRY(turn, co_await StoreGate::enter(gate_, deadline));
+    co_return co_await store_->space(deadline);
+  }
 
  private:
   const std::shared_ptr<UnderStore> store_;

@@ -27,6 +27,14 @@ bool is_away(Code code);
 // Of these, the ones that speak of the store as a whole. One file with a bad sector must not make all others stale.
 bool is_store_wide(Code code);
 
+// What is known of the room in one attachment's under-store, for statfs.
+struct StoreRoom {
+  std::shared_ptr<Flight<>> asking;  // shared with those who wait; null: nobody asks now
+  TimePoint asked_at = TimePoint::min();
+  enum class Known : std::uint8_t { nothing, limited, without_limit } known = Known::nothing;
+  StoreSpace space;
+};
+
 class StoreSet {
  public:
   StoreSet(BlockingPool& pool, StoreOpener open, WaitBoard& board, std::size_t calls_at_once)

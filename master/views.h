@@ -54,6 +54,17 @@ struct ChangedView {
   std::vector<NameNews> news;    // empty while nobody listens
 };
 
+// Room in the under-stores beneath a path.
+struct SpaceView {
+  bool known = false;          // of some store: the sum over those, each place once
+  bool without_limit = false;  // some store has none that it tells
+  std::uint64_t total_bytes = 0;
+  std::uint64_t free_bytes = 0;
+  std::uint64_t available_bytes = 0;
+  std::uint64_t files = 0;
+  std::uint64_t free_files = 0;
+};
+
 struct AttachmentsView {
   std::vector<AttachmentRow> rows;
   std::uint64_t version = 0;

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -168,6 +169,21 @@ Result<ListedBatch> LocalFiles::look_again(const OpenDirectory& open, const std:
     again.entries.push_back(std::move(*object));
   }
   return again;
+}
+
+Result<StoreSpace> LocalFiles::space() {
+  TRY(root, present_root());
+  struct statvfs told {};
+  const UniqueFd place = root->try_open("", 0);
+  if (!place || ::fstatvfs(place.get(), &told) != 0) return root->error_for("", errno);
+  StoreSpace out;
+  out.total_bytes = told.f_blocks * told.f_frsize;
+  out.free_bytes = told.f_bfree * told.f_frsize;
+  out.available_bytes = told.f_bavail * told.f_frsize;
+  out.files = told.f_files;
+  out.free_files = told.f_ffree;
+  out.place = "device " + std::to_string(root->device());
+  return out;
 }
 
 }  // namespace hearth

@@ -64,6 +64,7 @@ class LocalFiles {
   Result<StoreFile> open_for_writing(const OpenForWriting& open, const Caller& caller);
   Result<std::string> xattr(const std::string& path, const std::string& name, const Caller& caller);
   Result<std::vector<std::string>> xattr_names(const std::string& path, const Caller& caller);
+  Result<StoreSpace> space();  // of the file system that the root is in
 
   Status check_deadline(const std::string& path, Deadline deadline) const;
 

@@ -176,6 +176,16 @@ class LocalStore final : public UnderStore {
     co_return co_await shared_->pool.run<Names>(std::move(work));
   }
 
+  Task<std::optional<StoreSpace>> space(Deadline deadline) override {
+    using Space = std::optional<StoreSpace>;
+    std::function<Result<Space>()> work = [this, deadline]() -> Result<Space> {
+      CHECK_OK(shared_->files.check_deadline("", deadline));
+      TRY(space, shared_->files.space());
+      return Space(std::move(space));
+    };
+    co_return co_await shared_->pool.run<Space>(std::move(work));
+  }
+
  private:
   const std::string uri_;
   const SharedHandle shared_;

@@ -44,6 +44,17 @@ void SimStore::set_reachable(SimReachable reachable) {
   reachable_ = reachable;
 }
 
+void SimStore::set_space(std::optional<StoreSpace> space) {
+  const std::lock_guard lock(mutex_);
+  space_ = std::move(space);
+}
+
+Task<std::optional<StoreSpace>> SimStore::space(Deadline deadline) {
+  CO_CHECK_OK(co_await gate(SimOp::space, "", deadline));
+  const std::lock_guard lock(mutex_);
+  co_return space_;
+}
+
 void SimStore::at_call(SimOp op, std::uint64_t call, SimFault fault) {
   const std::lock_guard lock(mutex_);
   script_[{op, call}] = fault;

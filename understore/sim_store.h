@@ -20,8 +20,8 @@
 
 namespace hearth {
 
-enum class SimOp : std::uint8_t { stat, list, list_next, read, write, remove, rename, make_directory, upload };
-inline constexpr std::size_t sim_op_count = 9;
+enum class SimOp : std::uint8_t { stat, list, list_next, read, write, remove, rename, make_directory, upload, space };
+inline constexpr std::size_t sim_op_count = 10;
 
 struct SimFault {
   enum class Kind : std::uint8_t {
@@ -63,6 +63,7 @@ class SimStore final : public PlainStore {
   bool replace_file(std::string_view path);
   bool take_away(std::string_view path);
   void set_reachable(SimReachable reachable);
+  void set_space(std::optional<StoreSpace> space);
 
   // The script. Calls of each operation count from 0 since the store was made.
   void at_call(SimOp op, std::uint64_t call, SimFault fault);
@@ -85,6 +86,7 @@ class SimStore final : public PlainStore {
   Task<ObjectInfo> make_directory(std::string path, std::uint32_t mode, Deadline deadline) override;
   // Reads the descriptor on the caller's thread.
   Task<ObjectInfo> upload(std::string path, StagedContent content, Deadline deadline) override;
+  Task<std::optional<StoreSpace>> space(Deadline deadline) override;
 
  protected:
   std::string_view kind() const override { return "a simulated store"; }
@@ -128,6 +130,7 @@ class SimStore final : public PlainStore {
   NodeHandle root_;
   std::uint64_t next_inode_ = 1;
   SimReachable reachable_ = SimReachable::yes;
+  std::optional<StoreSpace> space_;
   std::map<std::pair<SimOp, std::uint64_t>, SimFault> script_;
   SimFaultRates rates_;
   std::optional<SeededRng> rng_;

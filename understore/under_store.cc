@@ -23,4 +23,6 @@ Task<std::vector<std::string>> UnderStore::xattr_names(std::string, Caller, Dead
   co_return std::vector<std::string>();
 }
 
+Task<std::optional<StoreSpace>> UnderStore::space(Deadline) { co_return std::optional<StoreSpace>(); }
+
 }  // namespace hearth

@@ -96,6 +96,16 @@ struct StagedContent {
   Replaces replaces = Replaces::anything;
 };
 
+// Room in a store, as statvfs(3) tells it of a file system.
+struct StoreSpace {
+  std::uint64_t total_bytes = 0;
+  std::uint64_t free_bytes = 0;
+  std::uint64_t available_bytes = 0;  // of the free ones, to users other than root
+  std::uint64_t files = 0;
+  std::uint64_t free_files = 0;
+  std::string place;  // stores of one place share its room
+};
+
 // A listing in progress. Entries come in the store's order, each once, without "." and "..".
 class Listing {
  public:
@@ -147,6 +157,8 @@ class UnderStore {
   // An extended attribute; not_found with ENODATA when there is none of that name.
   virtual Task<std::string> xattr(std::string path, std::string name, Caller caller, Deadline deadline);
   virtual Task<std::vector<std::string>> xattr_names(std::string path, Caller caller, Deadline deadline);
+  // Nothing: the store has no limit, or none that it tells.
+  virtual Task<std::optional<StoreSpace>> space(Deadline deadline);
 };
 
 }  // namespace hearth

@@ -22,6 +22,12 @@ inline constexpr CounterDescriptor prefetched_bytes_total{
     "hearth_worker_prefetched_bytes_total", "Bytes fetched at the first read of a file, before they were asked for."};
 inline constexpr CounterDescriptor moved_bytes_total{
     "hearth_worker_moved_bytes_total", "Bytes copied between tiers: up to memory, down to a device.", {"direction"}};
+inline constexpr CounterDescriptor opened_for_writing_total{
+    "hearth_worker_opened_for_writing_total", "Files of under-stores opened for local clients: in_place, or as a staged copy.", {"kind"}};
+inline constexpr CounterDescriptor publishes_total{
+    "hearth_worker_publishes_total", "Staged copies that were to become objects, by outcome.", {"outcome"}};
+inline constexpr CounterDescriptor published_bytes_total{
+    "hearth_worker_published_bytes_total", "Bytes of staged copies that became objects.", {}};
 inline constexpr CounterDescriptor corrupt_chunks_total{
     "hearth_worker_corrupt_chunks_total", "Pages or chunks whose bytes did not match their checksum."};
 inline constexpr CounterDescriptor grants_total{"hearth_worker_grants_total", "Block descriptors granted to local clients."};

@@ -6,6 +6,7 @@
 #include "proto/hearth.pb.h"
 #include "understore/store_path.h"
 #include "worker/master_link.h"
+#include "worker/metrics.h"
 #include "worker/wire.h"
 
 #include <fcntl.h>
@@ -60,6 +61,7 @@ Task<ServerReply> StoreFiles::open(std::shared_ptr<ServerCall> call) {
     outcome_to_wire(opened.error(), *body.mutable_refused());
     co_return reply_with(body);
   }
+  metrics().counter(described::opened_for_writing_total, {opened->staged ? "staged" : "in_place"}).add();
   body.set_version(opened->file.info.version);
   body.set_created(opened->file.created);
   body.set_staged(opened->staged);
@@ -152,7 +154,9 @@ Task<ServerReply> StoreFiles::publish(std::shared_ptr<ServerCall> call) {
     // As long as the caller waits: nobody knows how long the whole of a large file takes.
     Result<ObjectInfo> published =
         co_await publish_in_store(request.path(), std::move(fds.front()), request.must_be_new(), call->deadline());
+    metrics().counter(described::publishes_total, {published ? "ok" : "failed"}).add();
     if (published) {
+      metrics().counter(described::published_bytes_total).add(published->length_bytes);
       body.set_version(std::move(published->version));
     } else {
       outcome = std::move(published).error();

@@ -40,6 +40,16 @@ Result<Client> Context::connect() const {
                error.message() + "; start one with `hearth up`, or name another with --master");
 }
 
+Result<Client> Context::connect_to_change() const {
+  constexpr auto patience = std::chrono::seconds(60);
+  CHECK_OK(connect());  // who is not there is said soon
+  ClientOptions options = client_options();
+  const auto running = find_running_up();
+  if (!invocation_.has("master") && running && !running->master_socket.empty()) options.master = running->master_socket;
+  if (!invocation_.duration("timeout")) options.metadata_deadline = patience;
+  return Client::connect(options);
+}
+
 Result<Exit> for_each_path(Context& context, const std::vector<std::string>& paths, std::string_view key,
                            const std::function<Status(const std::string&)>& run) {
   Output& out = context.out();

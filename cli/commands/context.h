@@ -31,6 +31,9 @@ class Context {
   MasterChoice master() const;
   ClientOptions client_options() const;
   Result<Client> connect() const;
+  // To a master that can see who asks: over its Unix socket where `hearth up` runs here. Has more time: a change is not to be
+  // given up half-way.
+  Result<Client> connect_to_change() const;
 
  private:
   const Program& program_;

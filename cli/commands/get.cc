@@ -2,7 +2,6 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/tree_jobs.h"
 #include "common/fd.h"
-#include "common/units.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -96,17 +95,12 @@ Status write_piece(int fd, const std::string& path, std::string_view bytes) {
   return ok();
 }
 
-// Read once, before threads: umask(2) can only be read by setting it.
-mode_t process_umask() {
-  static const mode_t mask = [] {
-    const mode_t current = ::umask(077);
-    ::umask(current);
-    return current;
-  }();
-  return mask;
-}
+struct Manner {
+  Preserve preserve = Preserve::yes;
+  mode_t umask = 0;
+};
 
-Status copy_file(const Client& client, const TreeEntry& entry, const std::string& destination, Preserve preserve, Progress& progress) {
+Status copy_file(const Client& client, const TreeEntry& entry, const std::string& destination, Manner manner, Progress& progress) {
   TRY(file, client.open(entry.path));
   TRY(partial, PartialFile::create(destination));
   std::vector<std::byte> piece(std::min<std::uint64_t>(piece_bytes, file.status().length_bytes + 1));
@@ -118,12 +112,12 @@ Status copy_file(const Client& client, const TreeEntry& entry, const std::string
     progress.add_bytes(count);
   }
   mode_t mode = 0666;
-  if (preserve == Preserve::yes) {
+  if (manner.preserve == Preserve::yes) {
     mode = file.status().mode & 07777U;
     const timespec times[2] = {{0, UTIME_NOW}, to_timespec(file.status().mtime_ns)};
     if (::futimens(partial.fd(), times) != 0) return local_error(destination, "given its time");
   } else {
-    mode &= ~process_umask();
+    mode &= ~manner.umask;
   }
   if (::fchmod(partial.fd(), mode) != 0) return local_error(destination, "given its mode");
   return partial.place(destination);
@@ -165,7 +159,7 @@ Result<Exit> run_get(Context& context) {
   const Preserve preserve = context.words().has("no-preserve") ? Preserve::no : Preserve::yes;
   const auto local = [&](const TreeEntry& entry) { return entry.below.empty() ? target : join_path(target, entry.below); };
 
-  (void)process_umask();
+  const Manner manner{.preserve = preserve, .umask = caller_of_this_process().umask};
   std::vector<std::pair<std::string, FileStatus>> directories;
   Progress progress("copying", progress_style(context));
   TreeJob job{.roots = {source}, .jobs = context.words().count("jobs").value_or(8), .want_symlinks = true};
@@ -177,27 +171,12 @@ Result<Exit> run_get(Context& context) {
   };
   job.on_file = [&](const TreeEntry& entry) {
     if (entry.status.type == EntryType::symlink) return copy_link(entry, local(entry));
-    return copy_file(client, entry, local(entry), preserve, progress);
+    return copy_file(client, entry, local(entry), manner, progress);
   };
   const TreeResult result = run_tree_job(client, job, progress);
   if (preserve == Preserve::yes) finish_directories(directories, out);
   progress.stop();
-  const ProgressFigures figures = progress.figures();
-  if (out.is_json()) {
-    out.json().bytes("source", source);
-    out.json().bytes("destination", target);
-    out.json().number("files", result.files);
-    out.json().number("bytes", figures.done_bytes);
-    out.json().number("skipped_files", result.skipped);
-    out.json().number("duration_seconds", std::chrono::duration<double>(figures.elapsed).count());
-    report_failures(out, result);
-  }
-  if (root.type != EntryType::directory && result.failed > 0) return result.failures.front().error;
-  if (!out.is_json()) report_failures(out, result);
-  out.remark("copied " + std::to_string(result.files) + " files, " + human_size(figures.done_bytes) + " in " +
-             human_duration(figures.elapsed) + " (" + human_rate(figures.done_bytes, figures.elapsed) + ")" +
-             (result.skipped > 0 ? "; skipped " + std::to_string(result.skipped) + " special files" : ""));
-  return result.failed == 0 ? Exit::done : Exit::partly;
+  return report_copy(context, result, progress.figures(), {source, target, root.type});
 }
 
 }  // namespace hearth::cli

@@ -1,6 +1,7 @@
 #include "cli/commands/tree_jobs.h"
 
 #include "cli/commands/context.h"
+#include "common/units.h"
 
 #include <condition_variable>
 #include <deque>
@@ -48,7 +49,7 @@ class Queue {
 
 class TreeRun {
  public:
-  TreeRun(const Client& client, const TreeJob& job, Progress& progress) : client_(client), job_(job), progress_(progress) {}
+  TreeRun(const Tree& tree, const TreeJob& job, Progress& progress) : tree_(tree), job_(job), progress_(progress) {}
 
   TreeResult run() {
     std::vector<std::thread> workers;
@@ -76,7 +77,7 @@ class TreeRun {
   }
 
   void walk(const std::string& root) {
-    auto status = client_.stat(root);
+    auto status = tree_.stat(root);
     if (!status) {
       fail(root, std::move(status).error());
       return;
@@ -112,16 +113,10 @@ class TreeRun {
   }
 
   Status list(const TreeEntry& directory, std::vector<TreeEntry>& waiting) {
-    std::string after;
-    while (true) {
-      TRY(page, client_.list(directory.path, after, list_page));
-      for (DirectoryItem& item : page.items) {
-        after = item.name;
-        std::string below = directory.below.empty() ? item.name : join_path(directory.below, item.name);
-        take({join_path(directory.path, item.name), std::move(below), std::move(item.status)}, waiting);
-      }
-      if (!page.more || page.items.empty()) return ok();
-    }
+    return tree_.list(directory.path, [&](DirectoryItem item) {
+      std::string below = directory.below.empty() ? item.name : join_path(directory.below, item.name);
+      take({join_path(directory.path, item.name), std::move(below), std::move(item.status)}, waiting);
+    });
   }
 
   void fail(const std::string& path, Error error) {
@@ -132,7 +127,7 @@ class TreeRun {
   }
 
   // Set once
-  const Client& client_;
+  const Tree& tree_;
   const TreeJob& job_;
   Progress& progress_;
   Queue queue_;
@@ -142,9 +137,19 @@ class TreeRun {
 
 }  // namespace
 
-TreeResult run_tree_job(const Client& client, const TreeJob& job, Progress& progress) {
-  return TreeRun(client, job, progress).run();
+Status ClientTree::list(const std::string& path, const std::function<void(DirectoryItem)>& take) const {
+  std::string after;
+  while (true) {
+    TRY(page, client_.list(path, after, list_page));
+    for (DirectoryItem& item : page.items) {
+      after = item.name;
+      take(std::move(item));
+    }
+    if (!page.more || page.items.empty()) return ok();
+  }
 }
+
+TreeResult run_tree_job(const Tree& tree, const TreeJob& job, Progress& progress) { return TreeRun(tree, job, progress).run(); }
 
 ProgressStyle progress_style(const Context& context) {
   if (context.out().is_quiet() || context.words().has("no-progress")) return ProgressStyle::none;
@@ -170,6 +175,25 @@ void report_failures(Output& out, const TreeResult& result) {
   if (result.failed > result.failures.size()) {
     out.complaint(Error(Code::internal, "and " + std::to_string(result.failed - result.failures.size()) + " more failures"));
   }
+}
+
+Result<Exit> report_copy(Context& context, const TreeResult& result, const ProgressFigures& figures, const Copied& copied) {
+  Output& out = context.out();
+  if (out.is_json()) {
+    out.json().bytes("source", copied.source);
+    out.json().bytes("destination", copied.destination);
+    out.json().number("files", result.files);
+    out.json().number("bytes", figures.done_bytes);
+    out.json().number("skipped_files", result.skipped);
+    out.json().number("duration_seconds", std::chrono::duration<double>(figures.elapsed).count());
+    report_failures(out, result);
+  }
+  if (copied.root != EntryType::directory && result.failed > 0) return result.failures.front().error;
+  if (!out.is_json()) report_failures(out, result);
+  out.remark("copied " + std::to_string(result.files) + " files, " + human_size(figures.done_bytes) + " in " +
+             human_duration(figures.elapsed) + " (" + human_rate(figures.done_bytes, figures.elapsed) + ")" +
+             (result.skipped > 0 ? "; skipped " + std::to_string(result.skipped) + " special files" : ""));
+  return result.failed == 0 ? Exit::done : Exit::partly;
 }
 
 }  // namespace hearth::cli

@@ -81,7 +81,7 @@ std::string encode_state(const RunningUp& state) {
   std::string out = "pid=" + std::to_string(state.pid) + "\npid_start=" + std::to_string(state.pid_start) + "\n";
   const std::pair<const char*, const std::string*> texts[] = {
       {"data_dir", &state.data_dir}, {"master", &state.master}, {"worker", &state.worker},
-      {"local_socket", &state.local_socket}, {"memory", &state.memory}, {"mountpoint", &state.mountpoint},
+      {"local_socket", &state.local_socket}, {"master_socket", &state.master_socket}, {"memory", &state.memory}, {"mountpoint", &state.mountpoint},
       {"mount_problem", &state.mount_problem}, {"metrics", &state.metrics}, {"log_file", &state.log_file}};
   for (const auto& [key, value] : texts) out += std::string(key) + "=" + one_line(*value) + "\n";
   for (const auto& [path, uri] : state.attachments) out += "attachment=" + one_line(path) + "\nuri=" + one_line(uri) + "\n";
@@ -103,6 +103,7 @@ std::optional<RunningUp> decode_state(const std::string& text) {
     else if (key == "master") state.master = value;
     else if (key == "worker") state.worker = value;
     else if (key == "local_socket") state.local_socket = value;
+    else if (key == "master_socket") state.master_socket = value;
     else if (key == "memory") state.memory = value;
     else if (key == "mountpoint") state.mountpoint = value;
     else if (key == "mount_problem") state.mount_problem = value;

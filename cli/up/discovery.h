@@ -24,6 +24,7 @@ struct RunningUp {
   std::string master;
   std::string worker;
   std::string local_socket;
+  std::string master_socket;    // unix:/path, where changes are taken
   std::string memory;
   std::string mountpoint;       // "" = not mounted
   std::string mount_problem;    // why not, when it was asked for

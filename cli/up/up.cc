@@ -77,6 +77,7 @@ class Up {
     TRY(started_master, start_master(master));
     master_ = std::move(started_master);
     state_.master = master_->address();
+    state_.master_socket = master_socket_;
     WorkerConfig worker;
     worker.master = state_.master;
     worker.listen = at(plan_.port == 0 ? 0 : plan_.port + 1U);

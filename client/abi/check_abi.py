@@ -11,7 +11,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Nothing else may be seen: a program may bring its own Asio or protobuf.
-PUBLIC = re.compile(r'^(hearth_\w+@@HEARTH_|_ZNK?6hearth(12Cancellation|6Client|4File|12WritableFile)\w+@@HEARTHXX_|_ZN6hearth(15code_from_errno|7version)E\w+@@HEARTHXX_)')
+PUBLIC = re.compile(r'^(hearth_\w+@@HEARTH_|_ZNK?6hearth(12Cancellation|6Client|4File|12WritableFile)\w+@@HEARTHXX_|_ZN6hearth(15code_from_errno|22caller_of_this_process|7version)E\w+@@HEARTHXX_)')
 
 HOW = """
 What to do:

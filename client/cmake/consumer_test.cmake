@@ -25,6 +25,8 @@ separate_arguments(flags)
 run(${CXX} -std=c++20 ${SOURCE}/examples/read_file.cc -o ${work}/by_pkg_config ${flags} -Wl,-rpath,${work}/prefix/${LIBDIR})
 run(${CC} -std=c11 -Wall -Wextra -Wpedantic -Werror ${SOURCE}/examples/read_file.c -o ${work}/by_pkg_config_c ${flags}
     -Wl,-rpath,${work}/prefix/${LIBDIR})
+run(${CC} -std=c11 -Wall -Wextra -Wpedantic -Werror ${SOURCE}/examples/write_file.c -o ${work}/write_file_c ${flags}
+    -Wl,-rpath,${work}/prefix/${LIBDIR})
 
 foreach(example shuffle_loader footer_ranges)
   run(${CXX} -std=c++20 ${SOURCE}/examples/${example}.cc -o ${work}/${example} ${flags} -Wl,-rpath,${work}/prefix/${LIBDIR})
@@ -32,7 +34,7 @@ endforeach()
 
 # All start and speak up: without a master they say so, and with wrong arguments they tell the usage.
 foreach(program ${work}/build/read_file ${work}/build_c/read_file_c ${work}/by_pkg_config ${work}/by_pkg_config_c
-        ${work}/shuffle_loader ${work}/footer_ranges)
+        ${work}/shuffle_loader ${work}/footer_ranges ${work}/write_file_c)
   execute_process(COMMAND ${program} RESULT_VARIABLE result ERROR_VARIABLE said)
   if(NOT result EQUAL 2 OR NOT said MATCHES "usage")
     message(FATAL_ERROR "${program} ended with ${result}: ${said}")

@@ -207,6 +207,11 @@ Result<Client::Freed> Client::free(std::string_view path, bool recursive) const 
   return impl_->wait(impl_->free(std::string(path), recursive));
 }
 
+Result<SpaceStatus> Client::space(std::string_view path) const {
+  CHECK_OK(client::check_path(path));
+  return impl_->wait(impl_->space(std::string(path)));
+}
+
 Result<MasterStatus> Client::master_status() const { return impl_->wait(impl_->master_status()); }
 
 Result<PolicyVersion> Client::policy(std::uint64_t version) const { return impl_->wait(impl_->policy(version)); }

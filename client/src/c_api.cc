@@ -55,6 +55,7 @@ static_assert(HEARTH_VERIFY_OFF == static_cast<int>(Verify::off) && HEARTH_VERIF
 
 // A buffer, so that saying what went wrong can not itself go wrong.
 thread_local char last_message[1024];
+thread_local int last_errno = 0;
 
 std::int64_t put(const std::string& from, char* into, std::size_t size) {
   std::copy_n(from.data(), std::min(size, from.size()), into);
@@ -80,21 +81,6 @@ hearth_options to_c(const ClientOptions& from) {
   return out;
 }
 
-// A program of a newer header sets what this library does not have only if it must.
-Status check_size(const hearth_options& given) {
-  if (given.size < first_options_size) {
-    return Error(Code::invalid_argument, "hearth_options has a size of " + std::to_string(given.size) +
-                                             "; fill it with hearth_options_init() first");
-  }
-  const auto* bytes = reinterpret_cast<const unsigned char*>(&given);
-  for (std::size_t i = sizeof given; i < given.size; ++i) {
-    if (bytes[i] == 0) continue;
-    return Error(Code::unsupported, std::string("hearth_options sets a field that libhearth " HEARTH_VERSION_STRING
-                                                " does not have; install the version that the program was built for"));
-  }
-  return ok();
-}
-
 Result<std::chrono::milliseconds> duration(std::uint64_t ms, const char* field) {
   constexpr std::uint64_t most = 365ULL * 24 * 3600 * 1000;
   if (ms != 0 && ms <= most) return std::chrono::milliseconds(ms);
@@ -102,7 +88,7 @@ Result<std::chrono::milliseconds> duration(std::uint64_t ms, const char* field) 
 }
 
 Result<ClientOptions> from_c(const hearth_options& given) {
-  CHECK_OK(check_size(given));
+  CHECK_OK(c_api::check_size(&given, given.size, {"hearth_options", first_options_size, sizeof given}));
   ClientOptions out;
   if (given.master == nullptr) return Error(Code::invalid_argument, "hearth_options.master is NULL; give host:port or unix:/path");
   const bool answers = given.short_circuit <= HEARTH_YES && given.direct_store_reads <= HEARTH_YES && given.verify <= HEARTH_VERIFY_ALWAYS;
@@ -144,7 +130,29 @@ std::int64_t fail(Code code, std::string_view message) noexcept {
   const std::size_t length = std::min(message.size(), sizeof last_message - 1);
   std::memcpy(last_message, message.data(), length);
   last_message[length] = '\0';
+  last_errno = info(code).error_number;
   return -static_cast<std::int64_t>(info(code).code);
+}
+
+std::int64_t fail(const Error& error) noexcept {
+  const std::int64_t code = fail(error.code(), error.message());
+  last_errno = error.error_number();
+  return code;
+}
+
+// A program of a newer header sets what this library does not have only if it must.
+Status check_size(const void* given, std::size_t size, const StructSizes& sizes) {
+  const std::string name = sizes.name;
+  if (size < sizes.first) {
+    return Error(Code::invalid_argument, name + " has a size of " + std::to_string(size) + "; fill it with " + name + "_init() first");
+  }
+  const auto* bytes = static_cast<const unsigned char*>(given);
+  for (std::size_t i = sizes.known; i < size; ++i) {
+    if (bytes[i] == 0) continue;
+    return Error(Code::unsupported, name + " sets a field that libhearth " HEARTH_VERSION_STRING
+                                           " does not have; install the version that the program was built for");
+  }
+  return ok();
 }
 
 std::int64_t missing(const char* what) noexcept {
@@ -178,6 +186,8 @@ using namespace hearth::c_api;  // NOLINT(google-build-using-namespace): the fun
 extern "C" {
 
 const char* hearth_error_message(void) noexcept { return last_message; }
+
+int hearth_error_errno(void) noexcept { return last_errno; }
 
 const char* hearth_code_name(int64_t code) noexcept {
   return code > 0 ? "ok" : info(static_cast<Code>(code < -0xffff ? 1 : -code)).name.data();

@@ -6,6 +6,7 @@
 #include <hearth/client.h>
 #include <hearth/hearth.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <string_view>
@@ -19,12 +20,15 @@ struct hearth_file {
 struct hearth_listing {
   hearth::DirectoryPage page;
 };
+struct hearth_writer {
+  hearth::WritableFile file;
+};
 
 namespace hearth::c_api {
 
-// Keeps the message for hearth_error_message() and answers the code, negated.
+// Keeps the message for hearth_error_message(), the errno for hearth_error_errno(), and answers the code, negated.
 std::int64_t fail(Code code, std::string_view message) noexcept;
-inline std::int64_t fail(const Error& error) noexcept { return fail(error.code(), error.message()); }
+std::int64_t fail(const Error& error) noexcept;
 // "`what` is NULL"
 std::int64_t missing(const char* what) noexcept;
 
@@ -41,5 +45,13 @@ std::int64_t guarded(Body body) noexcept {
 }
 
 void put(const FileStatus& from, hearth_status& out);
+// Of a struct that begins with its size, which was `first` when it was published and is `known` here: invalid_argument,
+// unsupported (a field that this library does not have is set).
+struct StructSizes {
+  const char* name;
+  std::size_t first;
+  std::size_t known;
+};
+Status check_size(const void* given, std::size_t size, const StructSizes& sizes);
 
 }  // namespace hearth::c_api

@@ -100,4 +100,23 @@ Task<MasterStatus> ClientImpl::master_status() {
   co_return out;
 }
 
+Task<SpaceStatus> ClientImpl::space(std::string path) {
+  constexpr Duration patience = std::chrono::seconds(3);  // of a master that does not answer: statfs is asked by people
+  proto::SpaceRequest request;
+  request.set_path(path);
+  proto::SpaceReply reply;
+  std::string body = request.SerializeAsString();
+  const Deadline deadline = metadata_deadline().sooner_of(Deadline::after(clock_, patience));
+  CO_CHECK_OK(co_await parts_->master->call(Method::space, std::move(body), &reply, MasterRetry::until_deadline, deadline));
+  SpaceStatus out;
+  out.known = reply.known();
+  out.without_limit = reply.without_limit();
+  out.total_bytes = reply.total_bytes();
+  out.free_bytes = reply.free_bytes();
+  out.available_bytes = reply.available_bytes();
+  out.files = reply.files();
+  out.free_files = reply.free_files();
+  co_return out;
+}
+
 }  // namespace hearth

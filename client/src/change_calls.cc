@@ -7,12 +7,17 @@
 #include "common/outcome_wire.h"
 #include "proto/hearth.pb.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace hearth {
@@ -26,7 +31,22 @@ Status check_paths(const Change& change) {
   return ok();
 }
 
+// umask(2) tells the mask by setting it, which other threads would see.
+std::uint32_t umask_of_this_process() {
+  constexpr std::string_view key = "Umask:";
+  constexpr int octal = 8;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key)) return static_cast<std::uint32_t>(std::strtoul(line.c_str() + key.size(), nullptr, octal));
+  }
+  return 022;  // without /proc
+}
+
 }  // namespace
+
+Caller caller_of_this_process() {
+  return {.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = umask_of_this_process()};
+}
 
 struct WritableFile::Impl {
   std::shared_ptr<ClientImpl> client;
@@ -38,6 +58,20 @@ struct WritableFile::Impl {
   bool must_be_new = false;            // nothing may be there when it is published for the first time
   std::atomic<bool> published{false};
   std::atomic<bool> changed{false};    // since it was published, or at all
+  std::atomic<bool> closed{false};     // for all copies of the handle
+
+  void end() {
+    closed = true;
+    fd.reset();
+  }
+  // In place: what was written is where `durability` says. close(2) of a duplicate tells what a network file system has
+  // to say, and leaves the file open.
+  Status settle(Durability durability) const {
+    if (durability == Durability::stable && ::fsync(fd.get()) != 0) return system_call_failed(path, "sync");
+    const int again = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0);
+    if (again < 0) return system_call_failed(path, "duplicating its descriptor");
+    return ::close(again) == 0 || errno == EINTR ? ok() : system_call_failed(path, "close");
+  }
 };
 
 // What is cached under each name that the change has to do with is wrong now; under a directory that moved, everything.
@@ -221,7 +255,7 @@ const std::string& WritableFile::version() const {
 }
 
 Status WritableFile::usable() const {
-  if (!impl_) return Error(Code::invalid_argument, "this file was never opened, or is closed already");
+  if (!impl_ || impl_->closed) return Error(Code::invalid_argument, "this file was never opened, or is closed already");
   return impl_->client->usable();
 }
 
@@ -275,19 +309,37 @@ Result<FileStatus> WritableFile::publish(std::string_view as) const {
   return std::move(*changed.status);
 }
 
-Result<FileStatus> WritableFile::close() {
+Result<FileStatus> WritableFile::close() { return close(Durability::acknowledged); }
+
+Result<FileStatus> WritableFile::close(Durability durability) {
   CHECK_OK(usable());
-  if (impl_->is_staged && impl_->changed) {
-    TRY(status, publish());
-    impl_ = nullptr;
-    return status;
+  FileStatus status;
+  if (impl_->is_staged && impl_->changed) {  // a store that takes objects whole keeps what it acknowledged
+    TRY(published, publish());
+    status = std::move(published);
+  } else {
+    const Caller self{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0};
+    if (!impl_->is_staged) CHECK_OK(impl_->settle(durability));
+    TRY(changed, impl_->client->wait(impl_->client->change(LookAgain{.path = impl_->path, .wrote = !impl_->is_staged}, self)));
+    if (!changed.status) return Error(Code::not_found, impl_->path + " was removed meanwhile");
+    if (!impl_->is_staged && durability == Durability::stable) {
+      const SyncDirectory names{.path = std::string(client::parent_of(impl_->path))};
+      CHECK_OK(impl_->client->wait(impl_->client->change(names, self)));
+    }
+    status = std::move(*changed.status);
   }
+  std::exchange(impl_, nullptr)->end();
+  return status;
+}
+
+Status WritableFile::abort() {
+  CHECK_OK(usable());
   const std::shared_ptr<Impl> last = std::exchange(impl_, nullptr);
-  if (::close(last->fd.release()) != 0 && errno != EINTR) return system_call_failed(last->path, "close");
+  last->end();
+  if (last->is_staged) return ok();
   const Caller self{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .umask = 0};
-  TRY(changed, last->client->wait(last->client->change(LookAgain{.path = last->path, .wrote = true}, self)));
-  if (!changed.status) return Error(Code::not_found, last->path + " was removed meanwhile");
-  return std::move(*changed.status);
+  CHECK_OK(last->client->wait(last->client->change(LookAgain{.path = last->path, .wrote = true}, self)));
+  return ok();
 }
 
 }  // namespace hearth

@@ -112,6 +112,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Task<> detach(std::string path);
   Task<Client::Freed> free(std::string path, bool recursive);
   Task<MasterStatus> master_status();
+  Task<SpaceStatus> space(std::string path);
   // batch_calls.cc
   Task<std::vector<Result<FileStatus>>> stat_many(std::vector<std::string> paths);
   Task<std::vector<Result<std::shared_ptr<FileImpl>>>> open_many(std::vector<std::string> paths);

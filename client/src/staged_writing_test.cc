@@ -98,6 +98,17 @@ TEST_F(StagedWriting, WhatIsNotChangedOrDroppedIsNotUploaded) {
   EXPECT_EQ(client_->stat("/s/dropped").code(), Code::not_found);
 }
 
+TEST_F(StagedWriting, OfAnAbortedFileOnlyWhatWasPublishedIsThere) {
+  WritableFile file = open({.path = "/s/new", .create = true});
+  ASSERT_TRUE(file.pwrite(bytes("one"), 0));
+  ASSERT_TRUE(file.sync());
+  ASSERT_TRUE(file.append(bytes("two")));
+  const std::uint64_t before = store_->calls(SimOp::upload);
+  ASSERT_TRUE(file.abort());
+  EXPECT_EQ(store_->calls(SimOp::upload), before);
+  EXPECT_EQ(content("/s/new"), "one");
+}
+
 TEST_F(StagedWriting, OfTwoWritersTheLastWinsUnlessOneMustBeFirst) {
   WritableFile one = open({.path = "/s/both", .create = true});
   WritableFile other = open({.path = "/s/both", .create = true});

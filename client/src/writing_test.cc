@@ -214,6 +214,40 @@ TEST_F(Writing, OpensAsTheyAreAskedTo) {
   EXPECT_EQ(made.close().code(), Code::not_found) << "it was removed meanwhile";
 }
 
+TEST_F(Writing, AStableCloseSyncsAndOneThatFailsLeavesTheFileOpen) {
+  start();
+  const Client client = connect();
+  WritableFile file = create(client, "/data/f", "stable");
+  const WritableFile copy = file;
+  const auto closed = file.close(Durability::stable);
+  ASSERT_TRUE(closed) << closed.error().to_string();
+  EXPECT_EQ(closed->length_bytes, 6U);
+  EXPECT_EQ(copy.fd(), -1);
+  EXPECT_EQ(copy.pwrite(bytes("x"), 0).code(), Code::invalid_argument) << "copies are the same file";
+  file = open(client, {.path = "/data/f"});
+  ASSERT_EQ(change(client, RemoveFile{.path = "/data/f"}), Code::ok);
+  EXPECT_EQ(file.close(Durability::stable).code(), Code::not_found);
+  ASSERT_TRUE(file.usable());
+  cluster_->kill_master();
+  EXPECT_FALSE(file.close());
+  EXPECT_TRUE(file.pwrite(bytes("y"), 0)) << "still open";
+  EXPECT_FALSE(file.abort()) << "the master could not be told";
+  EXPECT_FALSE(file.usable());
+}
+
+TEST_F(Writing, AnAbortLeavesWhatWasWrittenInPlaceAndTellsTheMaster) {
+  start();
+  const Client client = connect();
+  ASSERT_TRUE(create(client, "/data/f", "before").close());
+  ASSERT_EQ(content(client, "/data/f"), "before");
+  WritableFile file = open(client, {.path = "/data/f"});
+  ASSERT_TRUE(file.pwrite(bytes("AFTER!"), 0));
+  ASSERT_TRUE(file.abort());
+  EXPECT_EQ(content(client, "/data/f"), "AFTER!");
+  EXPECT_EQ(file.abort().code(), Code::invalid_argument);
+  EXPECT_EQ(file.close().code(), Code::invalid_argument);
+}
+
 TEST_F(Writing, WhatIsWrittenToTheDescriptorItselfIsToldAtClose) {
   start();
   const Client client = connect();

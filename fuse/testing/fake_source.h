@@ -57,7 +57,9 @@ class FakeSource final : public Source {
   Result<std::shared_ptr<SourceFile>> open(const std::string& path) override;
   void forget(const std::string&) override {}
   Result<std::string> locations(const std::string& path) override;
-  Result<Capacity> capacity() override { return Capacity{.total_bytes = 1U << 30, .used_bytes = 1U << 28, .files = 7}; }
+  Result<Capacity> capacity(const std::string&) override {
+    return Capacity{.total_bytes = 1U << 30, .free_bytes = 3U << 28, .available_bytes = 1U << 29, .files = 7, .free_files = 3};
+  }
   Result<std::vector<std::string>> store_uris() override;
 
  private:

@@ -90,6 +90,7 @@ Task<> MetadataService::detach(NamespacePath path, Deadline deadline) {
   const AttachmentId id = row == nullptr ? AttachmentId{} : row->id;
   CO_CHECK_OK(namespace_->detach(path));
   stores_.forget(id);
+  rooms_.erase(id);
   CO_CHECK_OK(co_await sync_.commit(deadline));
   publish_attachments();
   kick_cleaner();

@@ -111,6 +111,42 @@ def test_programs_work_and_others_see_plain_objects():
         check(os.listdir(f"{mount}/a") == [], "what is left is what was not removed")
 
 
+def test_the_command_line_changes_a_bucket():
+    with S3Double() as server, Cluster() as cluster:
+        mount = start(cluster, server).mountpoint + "/s3"
+        client = server.client()
+        tree = os.path.join(cluster.dir, "tree")
+        os.makedirs(f"{tree}/sub")
+        for name, size in (("one", 5), ("sub/two", 9 * MIB + 1), ("sub/none", 0)):
+            with open(f"{tree}/{name}", "wb") as f:
+                f.write(oracle(name, 1, size))
+        os.chmod(f"{tree}/one", 0o640)
+        os.utime(f"{tree}/one", ns=(10**18, 10**18))
+
+        def hearth(*words):
+            return run(f"{BIN}/hearth", f"--master={cluster.master_socket}", *words)
+
+        hearth("put", "-r", "--preserve", tree, "/s3/tree")
+        for name, size in (("one", 5), ("sub/two", 9 * MIB + 1), ("sub/none", 0)):
+            check(client.get(f"tree/tree/{name}") == oracle(name, 1, size), f"{name} is a plain object")
+        check(sorted(os.listdir(f"{mount}/tree")) == ["one", "sub"], "and nothing is beside")
+        info = os.stat(f"{mount}/tree/one")
+        check((info.st_mode & 0o7777, info.st_mtime_ns) == (0o640, 10**18), "mode and time are kept")
+        hearth("cp", "-r", "/s3/tree", "/s3/copy")
+        check(client.get("tree/copy/sub/two") == oracle("sub/two", 1, 9 * MIB + 1), "a copy")
+        hearth("mv", "/s3/copy/sub/two", "/s3/copy/moved")
+        check(client.get("tree/copy/moved") == oracle("sub/two", 1, 9 * MIB + 1), "moved")
+        hearth("mkdir", "-p", "/s3/a/b")
+        hearth("touch", "/s3/a/b/new")
+        check(client.get("tree/a/b/new") == b"", "made")
+        hearth("chmod", "0600", "/s3/a/b/new")
+        check(os.stat(f"{mount}/a/b/new").st_mode & 0o7777 == 0o600, "its mode")
+        link = subprocess.run([f"{BIN}/hearth", f"--master={cluster.master_socket}", "ln", "-s", "x", "/s3/soft"], capture_output=True, text=True)
+        check(link.returncode == 6 and "keeps no symlinks" in link.stderr, f"a bucket has no symlinks: {link}")
+        room = os.statvfs(mount)
+        check(room.f_blocks * room.f_frsize == 1 << 50 and room.f_bavail == room.f_blocks, "a bucket has no limit")
+
+
 def test_nobody_sees_a_file_before_it_is_closed():
     with S3Double() as server, Cluster() as cluster:
         mount = start(cluster, server).mountpoint + "/s3"

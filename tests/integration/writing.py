@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -120,6 +121,42 @@ def test_who_speaks_for_others_must_be_known():
         refused(lambda: os.mkdir(f"{over_tcp}/x"), errno.EPERM)
         refused(lambda: os.unlink(f"{over_tcp}/f"), errno.EPERM)
         check(os.listdir(source) == ["f"], "nothing happened")
+
+
+def test_statfs_tells_the_room_of_the_store_also_while_it_is_away():
+    cluster, source, (mount,) = writable()
+    with cluster:
+        def agrees():
+            there, here = os.statvfs(source), os.statvfs(mount)
+            check(here.f_blocks * here.f_frsize == there.f_blocks * there.f_frsize // 4096 * 4096, "as large as the file system of the store")
+            tolerance = 256 * MIB  # of what others write meanwhile
+            for name in ("f_bfree", "f_bavail"):
+                difference = getattr(here, name) * here.f_frsize - getattr(there, name) * there.f_frsize
+                check(abs(difference) < tolerance, f"{name} differs by {difference} bytes")
+            check(here.f_files == there.f_files and here.f_namemax == 255, "files")
+        agrees()
+        # Above the attachment: of all stores below.
+        above, here = os.statvfs(os.path.dirname(mount)), os.statvfs(mount)
+        check(above.f_blocks == here.f_blocks, "the root of the mount")
+        os.rename(source, source + ".away")
+        away = time.monotonic()
+        while time.monotonic() - away < 8:  # what the master knows becomes old after five seconds
+            began = time.monotonic()
+            check(os.statvfs(mount).f_blocks == here.f_blocks, "what was known")
+            check(time.monotonic() - began < 5, "df does not wait for a store that is away")
+        os.rename(source + ".away", source)
+        agrees()
+
+
+def test_unnamed_files_are_refused_and_programs_do_without():
+    cluster, _, (mount,) = writable()
+    with cluster:
+        refused(lambda: os.open(mount, os.O_TMPFILE | os.O_RDWR, 0o600), errno.EOPNOTSUPP)
+        with tempfile.TemporaryFile(dir=mount) as file:
+            file.write(b"unnamed")
+            file.seek(0)
+            check(file.read() == b"unnamed", "a file without a name by the other way")
+        check(os.listdir(mount) == [], "nothing is left")
 
 
 def test_appends_of_two_mounts_are_whole():

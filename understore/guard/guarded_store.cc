@@ -110,6 +110,7 @@ class Guarded final : public GuardedStore, public StoreUpkeep, public std::enabl
   Task<std::vector<std::string>> xattr_names(std::string path, Caller caller, Deadline deadline) override {
     return store_->xattr_names(std::move(path), std::move(caller), deadline);
   }
+  Task<std::optional<StoreSpace>> space(Deadline deadline) override { return store_->space(deadline); }
   Task<std::uint64_t> sweep(Deadline deadline) override {
     Call<std::uint64_t> call = [this](Deadline until) { return sweep_once(dynamic_cast<StoreUpkeep*>(store_.get()), until); };
     return ask<std::uint64_t>(StoreOp::sweep, Repeatable::when_refused, std::string(), std::move(call), deadline);

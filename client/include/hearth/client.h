@@ -47,6 +47,8 @@ namespace hearth {
 
 // Of the library in use; HEARTH_VERSION_STRING is that of these headers.
 HEARTH_API std::string_view version();
+// This process: effective user and group, umask, no supplementary groups. For Client::change and open_for_writing.
+HEARTH_API Caller caller_of_this_process();
 
 // One block of a file and where it is.
 struct BlockPlacement {
@@ -198,6 +200,8 @@ class HEARTH_API Client {
   // The value of an extended attribute; not_found with ENODATA. Asked anew each time.
   Result<std::string> xattr(std::string_view path, std::string_view name, const Caller& caller) const;
   Result<std::vector<std::string>> xattr_names(std::string_view path, const Caller& caller) const;
+  // Room in the under-stores of a path; answers within about a second, also while a store is away.
+  Result<SpaceStatus> space(std::string_view path) const;
   // Locks on files that hold in the whole cluster, for those who ask for them. All of one client are one session.
   std::shared_ptr<LockSession> locks() const;
 

@@ -96,6 +96,18 @@ struct PolicyApplied {
   std::vector<std::string> warnings;  // "3:7: warning: ..."
 };
 
+// Room in the under-stores at or below a path, as the master learned it a few seconds ago at most; of a store that does not
+// answer, what it last said.
+struct SpaceStatus {
+  bool known = false;          // some store told its room: the sum over those, each file system counted once
+  bool without_limit = false;  // some store has no limit that it tells (S3)
+  std::uint64_t total_bytes = 0;
+  std::uint64_t free_bytes = 0;
+  std::uint64_t available_bytes = 0;  // of the free ones, to users other than root
+  std::uint64_t files = 0;
+  std::uint64_t free_files = 0;
+};
+
 struct MasterStatus {
   std::string version;
   std::uint64_t cluster_id = 0;

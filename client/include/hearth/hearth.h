@@ -1,4 +1,4 @@
-/* Hearth's client library for C: read a namespace through its cache.
+/* Hearth's client library for C: read a namespace through its cache, and change it (hearth_writing.h).
  *
  *   hearth_client *client;
  *   hearth_file *file;
@@ -67,6 +67,8 @@ typedef enum hearth_code {
 
 /* What the last call that failed on this thread said; "" when none did. Valid until the next one fails. */
 HEARTH_API const char *hearth_error_message(void) HEARTH_NOEXCEPT;
+/* Its errno, which may say more than the code: EPERM and EACCES are both HEARTH_PERMISSION_DENIED. 0 when none failed. */
+HEARTH_API int hearth_error_errno(void) HEARTH_NOEXCEPT;
 /* "not_found" for HEARTH_NOT_FOUND; "internal" for a number that this library does not know. */
 HEARTH_API const char *hearth_code_name(int64_t code) HEARTH_NOEXCEPT;
 /* ENOENT for HEARTH_NOT_FOUND; 0 for a count. */
@@ -241,3 +243,5 @@ HEARTH_API int64_t hearth_load(hearth_file *file, uint64_t offset, uint64_t leng
 }
 #endif
 #undef HEARTH_NOEXCEPT
+
+#include <hearth/hearth_writing.h>

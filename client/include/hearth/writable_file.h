@@ -24,6 +24,15 @@ namespace hearth {
 
 class ClientImpl;
 
+// What a close() promises besides that everybody who opens the file from now on sees what was written.
+enum class Durability : std::uint8_t {
+  // What the under-store has acknowledged. Of an object (S3, HDFS): the store keeps it. Of a file in place: it is in the file
+  // and outlives every process, but a loss of power of the store's host may take what its kernel had not yet written.
+  acknowledged,
+  // In place too: bytes and name are on the store's disk (fsync of the file and of its directory).
+  stable,
+};
+
 class HEARTH_API WritableFile {
  public:
   WritableFile() = default;
@@ -47,9 +56,16 @@ class HEARTH_API WritableFile {
   // publish wins, but a file that was opened exclusively fails with already_exists when somebody was faster. The descriptor
   // may be a duplicate of fd(): what it refers to counts. Answers what the file is now.
   Result<FileStatus> publish(std::string_view as = {}) const;
-  // Publishes what was changed through this object since it was published last (not what was written to fd() alone); tells the master, so that whoever opens the file from now on sees what was written; answers what
-  // the file is now. A staged copy that could not be published is still open then: try again, or drop it.
-  Result<FileStatus> close();
+  // Publishes what was changed through this object since it was published last (not what was written to fd() alone); tells
+  // the master, so that whoever opens the file from now on sees what was written; answers what the file is now. When it
+  // fails the file is still open: try again, or abort(). not_found: it was removed meanwhile.
+  Result<FileStatus> close();  // Durability::acknowledged
+  Result<FileStatus> close(Durability durability);
+  // Gives up: of a staged copy nothing appears but what sync() or publish() made appear before. What was written in place is
+  // in the file and stays, as does a file that the open made; the master is told to look at it. Closed in any case; fails as
+  // telling the master did.
+  Status abort();
+
  private:
   friend class Client;
   struct Impl;
