@@ -1,6 +1,7 @@
 // flock, POSIX record locks and locks of open file descriptions. What another process gets is asked of a child.
 #include "tests/posix/suite.h"
 
+#include <sched.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,7 +71,7 @@ int once_it_is_free(const std::function<int()>& take) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   int outcome = take();
   while (outcome == EWOULDBLOCK && std::chrono::steady_clock::now() < until) {
-    ::usleep(1000);
+    ::sched_yield();
     outcome = take();
   }
   return outcome;
