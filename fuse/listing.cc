@@ -75,7 +75,8 @@ Status fill(ListingReply& reply, Request& request, DirectoryHandle& handle, std:
     if (status) item.status = std::move(*status);
     if (reply.add(item, dots + 1) == DirectoryStream::Next::stop) return ok();
   }
-  if (!request.files().nodes().has_name(handle.node)) return ok();  // removed, so empty
+  // Removed, or renamed by somebody else: as the kernel has it, and not as an empty directory would have it.
+  if (!request.files().nodes().has_name(handle.node)) return Error(Code::not_found, "the directory is not there any more");
   return handle.stream.read(position, [&](const DirectoryItem& item, std::uint64_t behind) {
     return reply.add(item, behind);
   });

@@ -29,6 +29,8 @@ enum class Method : std::uint16_t {
   subscribe = 164, changed = 166,
   // worker
   publish_store_file = 170,
+  // trees of stores that know keys only: of the master
+  remove_tree = 180,
 };
 
 // "resolve"; "method-250" for a number this build does not know.
