@@ -83,6 +83,12 @@ constexpr Option get_options[] = {
     {.name = "no-preserve", .help = "do not copy mode and modification time"},
 };
 
+constexpr Option rm_options[] = {
+    {.name = "recursive", .letter = 'r', .help = "directories with all below them as well"},
+    {.name = "force", .letter = 'f', .help = "what is not there is no failure"},
+};
+constexpr std::string_view rm_examples[] = {"hearth rm /data/old.csv", "hearth rm -r /data/2024"};
+
 // ---- cache ---------------------------------------------------------------------------------
 
 constexpr Option load_options[] = {
@@ -161,6 +167,9 @@ constexpr Command commands[] = {
     {"get", "data", "copy a file or a tree to this host",
      "Each file is written beside its destination and renamed when it is complete, so a file that is there is whole.",
      get_arguments, get_options, {}},
+    {"rm", "data", "remove files and trees, in the under-store, too",
+     "Asks nothing. A tree goes depth first, in a store of keys in batches; what can not be removed is listed, the rest goes on, and the exit code is 3. A second time removes what the first left. Attachments are detached, not removed.",
+     some_paths, rm_options, rm_examples},
     {"load", "cache", "read files and trees into the cache",
      "Returns when the workers hold them. Files that fail are listed and the exit code is 3. It is 3 as well when later files pushed earlier ones out again, and the bytes that are cached at the end are said.",
      some_paths, load_options, load_examples},

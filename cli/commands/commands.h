@@ -17,6 +17,7 @@ Result<Exit> run_cat(Context& context);
 Result<Exit> run_get(Context& context);
 Result<Exit> run_load(Context& context);
 Result<Exit> run_free(Context& context);
+Result<Exit> run_rm(Context& context);
 Result<Exit> run_locate(Context& context);
 Result<Exit> run_explain(Context& context);
 Result<Exit> run_policy(Context& context);
