@@ -114,6 +114,11 @@ constexpr Argument chmod_arguments[] = {{"MODE", Arity::one, Value::text, "octal
 constexpr Argument chown_arguments[] = {{"OWNER", Arity::one, Value::text, "OWNER, OWNER:GROUP or :GROUP; names of this host, or numbers"},
                                         {"PATH", Arity::many, Value::cluster_path, "paths in the namespace"}};
 constexpr Option attribute_options[] = {{.name = "recursive", .letter = 'R', .help = "all below as well"}};
+constexpr Option rm_options[] = {
+    {.name = "recursive", .letter = 'r', .help = "directories with all below them as well"},
+    {.name = "force", .letter = 'f', .help = "what is not there is no failure"},
+};
+constexpr std::string_view rm_examples[] = {"hearth rm /data/old.csv", "hearth rm -r /data/2024"};
 
 // ---- cache ---------------------------------------------------------------------------------
 
@@ -203,6 +208,9 @@ constexpr Command commands[] = {
     {"ln", "data", "make symlinks and hard links", "Where the under-store has them: S3 and HDFS have none.", ln_arguments, ln_options, {}},
     {"chmod", "data", "change modes", "Symlinks are left alone.", chmod_arguments, attribute_options, {}},
     {"chown", "data", "change owners and groups", "Of a symlink itself, not of what it leads to.", chown_arguments, attribute_options, {}},
+    {"rm", "data", "remove files and trees, in the under-store, too",
+     "Asks nothing. A tree goes depth first, in a store of keys in batches; what can not be removed is listed, the rest goes on, and the exit code is 3. A second time removes what the first left. Attachments are detached, not removed.",
+     some_paths, rm_options, rm_examples},
     {"load", "cache", "read files and trees into the cache",
      "Returns when the workers hold them. Files that fail are listed and the exit code is 3. It is 3 as well when later files pushed earlier ones out again, and the bytes that are cached at the end are said.",
      some_paths, load_options, load_examples},

@@ -3,6 +3,7 @@
 #include "fuse/request.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 #include <vector>
 
@@ -75,7 +76,8 @@ Status fill(ListingReply& reply, Request& request, DirectoryHandle& handle, std:
     if (status) item.status = std::move(*status);
     if (reply.add(item, dots + 1) == DirectoryStream::Next::stop) return ok();
   }
-  if (!request.files().nodes().has_name(handle.node)) return ok();  // removed, so empty
+  // Removed, or renamed by somebody else.
+  if (!request.files().nodes().has_name(handle.node)) return Error(Code::not_found, "the directory is not there any more");
   return handle.stream.read(position, [&](const DirectoryItem& item, std::uint64_t behind) {
     return reply.add(item, behind);
   });
@@ -90,7 +92,11 @@ void list(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset, fuse_
   const auto filled = fill(reply, request, *handle, static_cast<std::uint64_t>(offset));
   if (!request.take()) return reply.undo();
   // What was found before a failure is given; the next call meets the failure again.
-  if (!filled && reply.used() == 0) return request.fail(filled.error());
+  // The C library takes ENOENT here for the end, so a directory that went away while it was listed would pass for a shorter one.
+  if (!filled && reply.used() == 0) {
+    const bool gone = filled.code() == Code::not_found;
+    return request.fail(filled.error(), gone ? ESTALE : filled.error().error_number());
+  }
   request.done();
   if (fuse_reply_buf(req, reinterpret_cast<const char*>(space.data()), reply.used()) != 0) reply.undo();
 }

@@ -125,6 +125,13 @@ TEST(Records, KeepTheirGoldenBytes) {
   EXPECT_EQ(hex(encode(row)), "0202022f610966696c653a2f2f2f64" "8094ebdc03" "8080808004" "808040" "000000" "8001" "02"
                               "01" "06726567696f6e" "026575");
   EXPECT_EQ(hex(entry_key(InodeId{258}, "n")), "00000000000001026e");
+  MoveRow move{.id = 7, .attachment = AttachmentId{2}, .from = "a", .to = "b/c"};
+  move.phase = MoveRow::Phase::removing;
+  move.onto = MoveRow::Onto::empty_directory;
+  move.switched_at_ns = 64;
+  EXPECT_EQ(hex(encode(move)), "01" "02" "0161" "03622f63" "02" "01" "8001");
+  EXPECT_EQ(*decode_move(7, encode(move)), move);
+  EXPECT_EQ(decode_move(7, encode(move) + "x").code(), Code::corrupt);
   EXPECT_EQ(hex(encode(PolicyRow{7, "x=1", 64, "a@b", "c", 2})), "0103783d31" "8001" "03614062" "0163" "02");
 }
 

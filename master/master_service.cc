@@ -66,6 +66,7 @@ void MasterService::serve(RpcServer& server) {
   add(server, Method::stat_many, &MasterService::stat_many);
   add(server, Method::resolve_many, &MasterService::resolve_many);
   add(server, Method::change, &MasterService::change);
+  add(server, Method::remove_tree, &MasterService::remove_tree);
   add(server, Method::xattr, &MasterService::xattr);
   add(server, Method::lock, &MasterService::lock);
   add(server, Method::subscribe, &MasterService::subscribe);

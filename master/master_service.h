@@ -95,6 +95,7 @@ class MasterService {
   // Peers of the Unix socket are known (SO_PEERCRED): root speaks for everybody, others for themselves. Of a TCP peer nothing
   // is known but what it says.
   Status check_speaks_for(const ServerCall& call, const Caller& caller) const;
+  Answer remove_tree(Call call);
   Answer xattr(Call call);
   // handlers_space.cc
   Answer space(Call call);

@@ -15,5 +15,6 @@ inline constexpr std::string_view inode_count = "inode_count";
 inline constexpr std::string_view virtual_prefix = "virtual:";  // + path
 inline constexpr std::string_view orphan_prefix = "orphan:";    // + inode id
 inline constexpr std::string_view policy_prefix = "policy:";    // + version
+inline constexpr std::string_view move_prefix = "move:";        // + number of the move
 
 }  // namespace hearth::master::meta_keys

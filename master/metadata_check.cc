@@ -51,6 +51,11 @@ Status read_meta(MetaStore& store, Facts& facts, MetadataSummary& summary) {
     TRY(policy, decode_policy(version, row.second));
     return policy.version == 0 ? Status(fault("a policy has the version 0")) : ok();
   }));
+  CHECK_OK(for_each(store, Family::meta, meta_keys::move_prefix, [](const Row& row) -> Status {
+    TRY(id, number_from_key(std::string_view(row.first).substr(meta_keys::move_prefix.size())));
+    TRY(move, decode_move(id, row.second));
+    return move.from.empty() || move.to.empty() ? Status(fault("a move of the root of an attachment")) : ok();
+  }));
   return for_each(store, Family::meta, meta_keys::orphan_prefix, [&](const Row& row) -> Status {
     TRY(id, number_from_key(std::string_view(row.first).substr(meta_keys::orphan_prefix.size())));
     if (facts.inodes.contains(id)) return fault("removed directory " + std::to_string(id) + " still has an inode");

@@ -24,6 +24,12 @@ Result<std::unique_ptr<MetadataService>> MetadataService::open(Parts parts, Meta
   std::unique_ptr<MetadataService> self(new MetadataService(std::move(parts), options));
   self->namespace_ = std::move(tree);
   self->policies_ = std::move(policies);
+  const TreeMoves::Parts moving{self->parts_.clock, self->parts_.store, *self->namespace_, self->stores_, self->sync_, self->board_, self->upkeep_,
+                                [service = self.get()](const MoveRow& row) {
+                                  if (service->news_ && service->listening_ == Listening::on) service->news_(service->news_of(row));
+                                }};
+  TRY(moves, TreeMoves::open(moving));
+  self->moves_ = std::move(moves);
   self->kick_cleaner();
   CHECK_OK(self->upkeep_.spawn(self->sweep_stores(), "sweep_stores"));
   return self;

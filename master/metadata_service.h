@@ -13,12 +13,14 @@
 #include "common/task_group.h"
 #include "master/flight.h"
 #include "master/list_ahead.h"
+#include "master/metadata_options.h"
 #include "master/namespace.h"
 #include "master/negative_cache.h"
 #include "master/policy_store.h"
 #include "master/s3_events.h"
 #include "master/store_set.h"
 #include "master/sync_group.h"
+#include "master/tree_moves.h"
 #include "master/views.h"
 #include "tiering/policy/policy.h"
 
@@ -31,22 +33,6 @@
 #include <vector>
 
 namespace hearth::master {
-
-struct MetadataOptions {
-  Duration default_metadata_ttl = std::chrono::seconds(1);
-  Duration store_deadline = std::chrono::seconds(10);  // of one question to an under-store
-  Duration stale_after = std::chrono::seconds(2);      // when older metadata may be served, a reader waits this long for newer
-  Duration retry_store_every = std::chrono::seconds(1);
-  Duration sweep_stores_every = std::chrono::hours(1);  // StoreUpkeep::sweep of each store in use
-  std::size_t store_calls_at_once = 4;  // of one under-store; the store pool needs more threads than that
-  std::size_t load_batch = 1000;   // entries asked of the store at a time
-  std::size_t turn_rows = 256;     // rows written before others get their turn
-  std::size_t negative_entries = 65536;
-  std::uint64_t max_inodes = 200'000'000;  // beyond, metadata of files not asked for lately is dropped
-};
-
-enum class Freshness : std::uint8_t { cached, revalidate };
-enum class Listening : std::uint8_t { off, on };
 
 class MetadataService {
  public:
@@ -72,7 +58,14 @@ class MetadataService {
   // ops/change.cc. Makes the change in the under-store, in the name of `caller`, and records what it did before it ends: who
   // asks afterwards sees it. read_only (the attachment, or its store); what the store's system call said, with its errno;
   // busy (a mount point of an attachment); unsupported with EXDEV (names of two attachments).
-  Task<ChangedView> change(Change change, Caller caller, Deadline deadline);
+  // A rename that takes long goes on under the number `move`, or one that is chosen here; see moved().
+  Task<ChangedView> change(Change change, Caller caller, Deadline deadline, std::uint64_t move = 0);
+  // ops/move.cc. Of a rename that change() left going on (ChangedView::move): what change() would have said, or that it still does.
+  Task<ChangedView> moved(std::uint64_t move, Deadline deadline);
+  // Whether moves of the attachment at `path` are not done.
+  bool under_way(const std::string& path) const;
+  // Removes the next objects at and below a directory, as root alone may. unsupported: name by name, then.
+  Task<RemovedView> remove_tree(NamespacePath path, Caller caller, Deadline deadline);
   // The value of an extended attribute, asked of the store; not_found with ENODATA. Without a name: the names of all.
   struct Xattrs {
     std::string value;
@@ -168,7 +161,7 @@ class MetadataService {
   Result<Place> place_to_change(const std::string& path) const;
   // Changes of one name are made, and recorded, one after the other.
   using ChangeKey = std::pair<AttachmentId, std::string>;
-  Task<> enter_change(std::vector<ChangeKey> keys, std::shared_ptr<Flight<>> mine, Deadline deadline);
+  Task<> enter_change(std::vector<ChangeKey> keys, std::shared_ptr<Flight<>> mine, std::optional<TreeMoves::Takes> takes, Deadline deadline);
   void leave_change(const std::vector<ChangeKey>& keys, const std::shared_ptr<Flight<>>& mine);
   // The names a change has to do with: `other` is of a Rename or MakeLink.
   struct Places {
@@ -183,6 +176,12 @@ class MetadataService {
   Result<std::optional<FileView>> record_touched(const Place& object, const std::vector<Touched>& touched, Learned how,
                                                  std::vector<NameNews>& news);
 
+  // ops/move.cc
+  Task<std::optional<std::uint64_t>> begin_move(UnderStore* store, Rename rename, MoveRow row, std::shared_ptr<Flight<>> mine, Deadline deadline);
+  Task<> let_end_below(AttachmentId attachment, TreePair trees, std::shared_ptr<Flight<>> mine, Deadline deadline);
+  void record_rename(const Places& places);
+  std::vector<NameNews> news_of(const MoveRow& row) const;
+
   // ops/events.cc
   Task<> revalidate(NamespacePath path, StoreEvent event);
 
@@ -194,12 +193,14 @@ class MetadataService {
   Task<> load_shared(Reader reader, std::string store_path, InodeId directory);
   Task<> run_load(AttachmentId attachment, std::string store_path, InodeId directory, std::shared_ptr<Flight<>> flight);
   Task<> load_directory(AttachmentId attachment, std::string store_path, InodeId directory);
+  using LoadPlace = std::pair<AttachmentId, std::string>;
   using BatchFlight = Flight<std::vector<ObjectInfo>>;
   std::shared_ptr<BatchFlight> start_batch(const std::shared_ptr<Listing>& listing);
   Task<> run_batch(std::shared_ptr<Listing> listing, std::shared_ptr<BatchFlight> flight);
-  Task<> load_entries(std::shared_ptr<UnderStore> store, std::string store_path, std::shared_ptr<LoadProgress> load);
+  Task<> load_entries(std::shared_ptr<UnderStore> store, LoadPlace place, std::shared_ptr<LoadProgress> load);
   Task<> sweep_stores();
-  Task<> sweep_load(std::shared_ptr<LoadProgress> load);
+  Task<> sweep_load(LoadPlace place, std::shared_ptr<LoadProgress> load);
+  Status still_there(const LoadPlace& place, const LoadProgress& load) const;
   Task<> give_turn();
   void kick_cleaner();
   bool must_trim() const;
@@ -235,6 +236,7 @@ class MetadataService {
   SyncGroup sync_;
   StoreSet stores_;
   NegativeCache negatives_;
+  std::unique_ptr<TreeMoves> moves_;
   std::uint64_t published_policy_ = 0;
   std::size_t events_under_way_ = 0;
   std::map<std::pair<AttachmentId, std::string>, std::shared_ptr<StatFlight>> asks_;

@@ -87,6 +87,13 @@ class Namespace {
     bool any() const { return ctime_ns.has_value(); }
   };
   Result<Inode> give_attributes(InodeId id, const KeptAttributes& given);
+  // As a rename in the store at `at`: the entry goes on at `to` with all below it, and what stood there goes. One write, with
+  // the rows of `more`. Where nothing is known of `from`, the rest is done all the same.
+  struct EntryPlace {
+    InodeId parent;
+    std::string name;
+  };
+  Status move(const EntryPlace& from, const EntryPlace& to, Moment at, WriteBatch more = {});
   // Records that parent/name was absent at `asked`. A directory's subtree becomes unreachable at once and is reaped later.
   Status remove(InodeId parent, std::string_view name, Moment asked);
 
@@ -131,6 +138,7 @@ class Namespace {
   Status commit(Staged staged);
   Result<Inode> stage_upsert(Staged& staged, InodeId parent, const ObjectInfo& object, Moment asked,
                              std::uint64_t generation, const std::optional<Child>& known);
+  void note_removal(InodeId parent, std::string_view name, Moment asked);  // for a load that is under way
   void stage_removal(Staged& staged, InodeId parent, std::string_view name, const EntryRow& entry);
   Result<std::vector<std::optional<Child>>> known_children(InodeId parent, const std::vector<ObjectInfo>& objects);
   Result<Child> join(const Inode* directory, std::string name, const EntryRow& entry, std::string_view record);

@@ -161,15 +161,38 @@ Result<Inode> Namespace::give_attributes(InodeId id, const KeptAttributes& given
   return changed;
 }
 
-Status Namespace::remove(InodeId parent, std::string_view name, Moment asked) {
+void Namespace::note_removal(InodeId parent, std::string_view name, Moment asked) {
   const auto load = loads_.find(parent);
-  if (load != loads_.end()) {
-    if (load->second.removed.size() < limits_.removed_during_load) {
-      load->second.removed.insert_or_assign(std::string(name), asked);
-    } else {
-      load->second.forgot_removals = true;
-    }
+  if (load == loads_.end()) return;
+  if (load->second.removed.size() < limits_.removed_during_load) {
+    load->second.removed.insert_or_assign(std::string(name), asked);
+  } else {
+    load->second.forgot_removals = true;
   }
+}
+
+Status Namespace::move(const EntryPlace& from, const EntryPlace& to, Moment at, WriteBatch more) {
+  TRY(known, child(from.parent, from.name));
+  TRY(standing, child(to.parent, to.name));
+  Staged staged;
+  staged.rows = std::move(more);
+  if (standing) stage_removal(staged, to.parent, to.name, standing->entry);
+  if (known) {
+    known->inode.checked = at;
+    known->entry.generation = 0;
+    staged.rows.erase(Family::entry, entry_key(from.parent, from.name));
+    staged.rows.put(Family::entry, entry_key(to.parent, to.name), encode(known->entry));
+    staged.rows.put(Family::inode, number_key(known->inode.id.value), encode(known->inode));
+  }
+  CHECK_OK(commit(std::move(staged)));
+  note_removal(from.parent, from.name, at);
+  const auto load = loads_.find(to.parent);
+  if (load != loads_.end()) load->second.removed.erase(to.name);
+  return ok();
+}
+
+Status Namespace::remove(InodeId parent, std::string_view name, Moment asked) {
+  note_removal(parent, name, asked);
   TRY(known, child(parent, name));
   if (!known || known->checked > asked) return ok();
   Staged staged;

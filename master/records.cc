@@ -240,6 +240,31 @@ Result<AttachmentRow> decode_attachment(std::string_view record) {
   return row;
 }
 
+std::string encode(const MoveRow& move) {
+  Writer out;
+  out.number(move.attachment.value);
+  out.bytes(move.from);
+  out.bytes(move.to);
+  out.number(static_cast<std::uint64_t>(move.phase));
+  out.number(static_cast<std::uint64_t>(move.onto));
+  out.signed_number(move.switched_at_ns);
+  return out.take();
+}
+
+Result<MoveRow> decode_move(std::uint64_t id, std::string_view record) {
+  Reader in(record);
+  MoveRow row;
+  row.id = id;
+  row.attachment = AttachmentId{in.small_number()};
+  row.from = in.bytes();
+  row.to = in.bytes();
+  row.phase = in.choice(MoveRow::Phase::removing);
+  row.onto = in.choice(MoveRow::Onto::empty_directory);
+  row.switched_at_ns = in.signed_number();
+  CHECK_OK(in.finish("move " + std::to_string(id)));
+  return row;
+}
+
 std::string encode(const PolicyRow& policy) {
   Writer out;
   out.bytes(policy.text);

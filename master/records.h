@@ -22,7 +22,7 @@
 namespace hearth::master {
 
 // The layout of keys and records as a whole. Another number in the store: the master refuses to open it.
-inline constexpr std::uint64_t metadata_schema_version = 3;
+inline constexpr std::uint64_t metadata_schema_version = 4;
 // The oldest that is still read; opening such a store raises it to the current one.
 inline constexpr std::uint64_t oldest_schema_version = 1;
 
@@ -106,12 +106,28 @@ struct PolicyRow {
   bool operator==(const PolicyRow&) const = default;
 };
 
+// A rename of a directory that its store can only copy and remove, key by key (tree_moves.h). Paths are the store's.
+struct MoveRow {
+  std::uint64_t id = 0;  // the key, not part of the record
+  AttachmentId attachment;
+  std::string from;
+  std::string to;
+  // copying: the namespace has it under the old name. undoing: what was copied goes, and the old name stays. removing: the
+  // namespace has it under the new name, and what is left under the old one goes.
+  enum class Phase : std::uint8_t { copying, undoing, removing } phase = Phase::copying;
+  enum class Onto : std::uint8_t { nothing, empty_directory } onto = Onto::nothing;
+  std::int64_t switched_at_ns = 0;  // by the store's clock; 0: not yet, or it does not say
+  bool operator==(const MoveRow&) const = default;
+};
+
 std::string encode(const Inode& inode);
 std::string encode(const EntryRow& entry);
 std::string encode(const AttachmentRow& attachment);
 Result<Inode> decode_inode(InodeId id, std::string_view record);
 Result<EntryRow> decode_entry(std::string_view record);
 Result<AttachmentRow> decode_attachment(std::string_view record);
+std::string encode(const MoveRow& move);
+Result<MoveRow> decode_move(std::uint64_t id, std::string_view record);
 std::string encode(const PolicyRow& policy);
 Result<PolicyRow> decode_policy(std::uint64_t version, std::string_view record);
 

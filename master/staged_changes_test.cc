@@ -107,6 +107,28 @@ TEST_F(StagedChanges, ARenamedFileKeepsWhatItWasGiven) {
   EXPECT_EQ(names_.stat("/s/team/f").code(), Code::not_found);
 }
 
+TEST_F(StagedChanges, WhatLiesBelowARenamedDirectoryKeepsWhatItWasGiven) {
+  ASSERT_TRUE(store().put_directory("team/sub"));
+  ASSERT_TRUE(store().put_file("team/sub/g", 5));
+  set("/s/team", 0750, 1000, 100);
+  set("/s/team/f", 0600, 1001, 101);
+  set("/s/team/sub", 0700, 1002, 102);
+  set("/s/team/sub/g", 0604, 1003, 103);
+  ASSERT_TRUE(change(Rename{.from = "/s/team", .to = "/s/other", .target = Rename::Target::replace}));
+  for (const char* when : {"at once", "after the TTL and a listing", "after a restart"}) {
+    SCOPED_TRACE(when);
+    EXPECT_EQ(inode("/s/other").mode, 0750U);
+    EXPECT_EQ(inode("/s/other/f").mode, 0600U);
+    EXPECT_EQ(inode("/s/other/f").uid, 1001U);
+    EXPECT_EQ(inode("/s/other/sub").gid, 102U);
+    EXPECT_EQ(inode("/s/other/sub/g").mode, 0604U);
+    EXPECT_EQ(names_.stat("/s/team/f").code(), Code::not_found);
+    names_.advance(2s);
+    EXPECT_EQ(names_.names("/s/other"), (std::vector<std::string>{"f", "sub"}));
+    if (std::string(when) == "after the TTL and a listing") names_.reopen();
+  }
+}
+
 TEST_F(StagedChanges, GivingAFileAwayTakesItsSetUserIdBit) {
   set("/s/team/f", 06755, 1000, 100);
   SetAttributes owner;

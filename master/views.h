@@ -52,6 +52,14 @@ struct ChangedView {
   std::string version_before;    // of the object; "" when it was made
   std::optional<FileView> file;  // of the object afterwards (of a rename, under its new name); nothing when it is gone
   std::vector<NameNews> news;    // empty while nobody listens
+  std::uint64_t move = 0;        // not 0: it is still going on, see MetadataService::moved()
+};
+
+// What was removed of a tree.
+struct RemovedView {
+  std::uint64_t objects = 0;
+  enum class Rest : std::uint8_t { none, more } rest = Rest::none;
+  std::vector<NameNews> news;
 };
 
 // Room in the under-stores beneath a path.

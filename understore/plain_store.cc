@@ -166,10 +166,10 @@ Task<ChangeResult> PlainStore::carry_out(RemoveDirectory remove, Caller, Deadlin
   co_return co_await without(std::move(remove.path), std::move(before), deadline);
 }
 
-Task<> PlainStore::check_target(Rename rename, ObjectInfo source, Deadline deadline) {
+Task<std::optional<ObjectInfo>> PlainStore::check_target(Rename rename, ObjectInfo source, Deadline deadline) {
   CO_CHECK_OK(co_await check_place(rename.to, deadline));
   auto target = co_await stat(rename.to, deadline);
-  if (!target && target.code() == Code::not_found) co_return ok();
+  if (!target && target.code() == Code::not_found) co_return std::optional<ObjectInfo>();
   if (!target) co_return std::move(target).error();
   if (rename.target == Rename::Target::must_be_absent) co_return exists(rename.to);
   const bool onto_directory = target->type == FileType::directory;
@@ -177,21 +177,31 @@ Task<> PlainStore::check_target(Rename rename, ObjectInfo source, Deadline deadl
   if (onto_directory && !of_directory) co_return is_directory(rename.to);
   if (!onto_directory && of_directory) co_return is_not_directory(rename.to);
   if (onto_directory && rename.from != rename.to) CO_CHECK_OK(co_await check_empty(rename.to, deadline));
-  co_return ok();
+  co_return std::optional<ObjectInfo>(std::move(*target));
 }
 
-Task<ChangeResult> PlainStore::carry_out(Rename rename, Caller, Deadline deadline) {
+Task<PlainStore::CheckedRename> PlainStore::check_rename(Rename rename, Deadline deadline) {
   if (rename.from.empty() || rename.to.empty()) co_return root_stays();
   if (rename.target == Rename::Target::exchange) {
     co_return Error(Code::invalid_argument, printable_path(rename.from) + ": " + std::string(kind()) + " can not exchange two names");
   }
   CO_CHECK_OK(check_store_path(rename.to));
   CO_TRY(source, co_await existing(rename.from, deadline));
-  const bool of_directory = source.type == FileType::directory;
-  if (of_directory && rename.to.starts_with(rename.from + "/")) {
+  if (source.type == FileType::directory && rename.to.starts_with(rename.from + "/")) {
     co_return Error(Code::invalid_argument, "a directory can not be moved into itself: " + printable_path(rename.to));
   }
-  CO_CHECK_OK(co_await check_target(rename, source, deadline));
+  CO_TRY(target, co_await check_target(rename, source, deadline));
+  if (rename.from != rename.to) CO_CHECK_OK(co_await keep_directory(split_store_path(rename.from).parent, deadline));
+  CheckedRename checked;
+  checked.source = std::move(source);
+  checked.target = std::move(target);
+  co_return checked;
+}
+
+Task<ChangeResult> PlainStore::carry_out(Rename rename, Caller, Deadline deadline) {
+  CO_TRY(checked, co_await check_rename(rename, deadline));
+  ObjectInfo source = std::move(checked.source);
+  const bool of_directory = source.type == FileType::directory;
   ChangeResult result;
   result.version_before = source.version;
   if (rename.from == rename.to) {
@@ -199,7 +209,6 @@ Task<ChangeResult> PlainStore::carry_out(Rename rename, Caller, Deadline deadlin
     CO_CHECK_OK(co_await look_at_directory_of(std::move(rename.to), &result, deadline));
     co_return std::move(result);
   }
-  CO_CHECK_OK(co_await keep_directory(split_store_path(rename.from).parent, deadline));
   const bool only_new = rename.target == Rename::Target::must_be_absent;
   Status renamed;
   if (only_new) {

@@ -9,6 +9,7 @@
 
 #include "understore/under_store.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,12 @@ class PlainStore : public UnderStore {
   virtual Task<> rename_to_new(std::string from, std::string to, Deadline deadline);
   // Sets what the store keeps of `set`; the state afterwards. By default it keeps nothing, so that is `now`.
   virtual Task<ObjectInfo> keep_attributes(SetAttributes set, ObjectInfo now, Deadline deadline);
+  // All that is asked before a rename is made, and what keeps the directory above one.
+  struct CheckedRename {
+    ObjectInfo source;
+    std::optional<ObjectInfo> target;  // what gives way
+  };
+  Task<CheckedRename> check_rename(Rename rename, Deadline deadline);
 
  private:
   Task<ChangeResult> carry_out(MakeDirectory make, Caller caller, Deadline deadline);
@@ -51,7 +58,7 @@ class PlainStore : public UnderStore {
   // Is the place of a new name a directory?
   Task<> check_place(std::string path, Deadline deadline);
   // Nothing stands there, or what may give way to `source`.
-  Task<> check_target(Rename rename, ObjectInfo source, Deadline deadline);
+  Task<std::optional<ObjectInfo>> check_target(Rename rename, ObjectInfo source, Deadline deadline);
   Task<> check_empty(std::string path, Deadline deadline);
   // `path` is gone from its directory.
   Task<ChangeResult> without(std::string path, ObjectInfo before, Deadline deadline);

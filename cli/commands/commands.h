@@ -25,6 +25,7 @@ Result<Exit> run_chmod(Context& context);
 Result<Exit> run_chown(Context& context);
 Result<Exit> run_load(Context& context);
 Result<Exit> run_free(Context& context);
+Result<Exit> run_rm(Context& context);
 Result<Exit> run_locate(Context& context);
 Result<Exit> run_explain(Context& context);
 Result<Exit> run_policy(Context& context);

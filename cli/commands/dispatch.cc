@@ -21,7 +21,7 @@ constexpr Row rows[] = {
     {"up", run_up}, {"mount", run_mount}, {"umount", run_umount}, {"attach", run_attach}, {"detach", run_detach},
     {"attachments", run_attachments}, {"ls", run_ls}, {"stat", run_stat}, {"cat", run_cat}, {"get", run_get},
     {"put", run_put}, {"cp", run_cp}, {"mv", run_mv}, {"mkdir", run_mkdir}, {"touch", run_touch}, {"ln", run_ln},
-    {"chmod", run_chmod}, {"chown", run_chown}, {"load", run_load}, {"free", run_free}, {"locate", run_locate}, {"explain", run_explain}, {"policy", run_policy}, {"report", run_report},
+    {"chmod", run_chmod}, {"chown", run_chown}, {"rm", run_rm}, {"load", run_load}, {"free", run_free}, {"locate", run_locate}, {"explain", run_explain}, {"policy", run_policy}, {"report", run_report},
     {"workers", run_workers}, {"doctor", run_doctor}, {"config", run_config}, {"version", run_version},
     {"completion", run_completion}, {"help", run_help}};
 

@@ -5,6 +5,7 @@
 #include "common/change_wire.h"
 #include "common/file_io.h"
 #include "common/outcome_wire.h"
+#include "common/rng.h"
 #include "proto/hearth.pb.h"
 
 #include <fcntl.h>
@@ -24,6 +25,9 @@ namespace hearth {
 namespace {
 
 using client::MasterRetry;
+
+// While it does something for us that it goes on with.
+constexpr Duration master_may_be_away = std::chrono::minutes(1);
 
 Status check_paths(const Change& change) {
   CHECK_OK(client::check_path(path_of(change)));
@@ -86,13 +90,36 @@ void ClientImpl::forget_changed(const Change& change, const Changed& done) {
   }
 }
 
+// A rename that goes on at the master, also over its restart. Asking how it stands does nothing.
+Task<> ClientImpl::wait_for_move(proto::ChangeRequest* request, proto::ChangeReply* reply, Deadline until) {
+  request->set_asks_again(true);
+  do {
+    std::string body = request->SerializeAsString();
+    reply->Clear();
+    const Deadline of_restart = until.sooner_of(Deadline::after(clock_, master_may_be_away));
+    CO_CHECK_OK(co_await parts_->master->call(Method::change, std::move(body), reply, MasterRetry::until_deadline, of_restart));
+    until = Deadline::never();
+  } while (reply->move() != 0);
+  co_return ok();
+}
+
 Task<Changed> ClientImpl::change(Change change, Caller caller) {
   proto::ChangeRequest request;
   change_to_wire(change, request);
   caller_to_wire(caller, *request.mutable_caller());
+  const bool may_go_on = std::holds_alternative<Rename>(change);
+  if (may_go_on) request.set_move(system_rng().next() | 1);
   proto::ChangeReply reply;
   std::string body = request.SerializeAsString();
   Status asked = co_await parts_->master->call(Method::change, std::move(body), &reply, MasterRetry::once, metadata_deadline());
+  const bool lost = !asked && asked.code() == Code::unavailable && may_go_on;
+  if (lost || (asked && reply.move() != 0)) {
+    const Deadline until = lost ? metadata_deadline() : Deadline::never();
+    if (reply.move() != 0) request.set_move(reply.move());
+    reply.Clear();
+    const Status ended = co_await wait_for_move(&request, &reply, until);
+    if (!lost || ended) asked = ended;  // else what was said first says more
+  }
   Changed done;
   if (asked && reply.has_info()) done.status = client::to_status(reply.info());
   forget_changed(change, done);  // also after a failure: it may have been done

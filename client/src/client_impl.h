@@ -35,6 +35,11 @@
 #include <memory>
 #include <semaphore>
 
+namespace hearth::proto {
+class ChangeReply;
+class ChangeRequest;
+}
+
 namespace hearth {
 
 class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
@@ -85,6 +90,11 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Task<InPlace> open_in_place(OpenForWriting how, Caller caller);
   // `fd` is borrowed until the task ends.
   Task<Changed> publish(std::string path, int fd, bool must_be_new);
+  struct RemovedSome {
+    std::uint64_t removed = 0;
+    bool more = false;
+  };
+  Task<RemovedSome> remove_some(std::string path, Caller caller);  // tree_calls.cc
   Task<Xattrs> xattrs(std::string path, std::string name, Caller caller);  // without a name: the names
 
   // told_calls.cc
@@ -129,6 +139,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   Task<std::vector<WorkerTrace>> stop_trace();
 
  private:
+  Task<> wait_for_move(proto::ChangeRequest* request, proto::ChangeReply* reply, Deadline until);
   void forget_changed(const Change& change, const Changed& done);
   void forget_told(const ChangeNotice& notice);
   Task<std::vector<WorkerStatus>> live_workers();

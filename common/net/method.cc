@@ -50,6 +50,7 @@ constexpr MethodName method_names[] = {
     {Method::open_store_file, "open_store_file"},
     {Method::publish_store_file, "publish_store_file"},
     {Method::space, "space"},
+    {Method::remove_tree, "remove_tree"},
     {Method::lock, "lock"},
     {Method::subscribe, "subscribe"},
     {Method::changed, "changed"},

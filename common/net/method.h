@@ -31,6 +31,8 @@ enum class Method : std::uint16_t {
   publish_store_file = 170,
   // room in under-stores: one of the master
   space = 185,
+  // trees of stores that know keys only: of the master
+  remove_tree = 180,
 };
 
 // "resolve"; "method-250" for a number this build does not know.

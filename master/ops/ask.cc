@@ -99,6 +99,10 @@ Result<Inode> MetadataService::record_answer(AttachmentId attachment, const std:
     return std::move(answer).error().with_context("under-store " + row.uri);
   }
   stores_.answered(attachment);
+  if (asked < moves_->since(attachment, store_path)) {
+    return Error(Code::stale, printable(store_path) + " was renamed, or renamed over, while it was asked about");
+  }
+  if (answer && moves_->hides(attachment, store_path)) answer = Error(Code::not_found, printable(store_path) + " is not there: it is being moved");
   const std::vector<std::string> components = split(store_path);
   if (components.empty()) {
     if (!answer) return std::move(answer).error().with_context("the root of " + row.uri);

@@ -88,6 +88,9 @@ Task<AttachmentRow> MetadataService::attach(NamespacePath path, std::string uri,
 Task<> MetadataService::detach(NamespacePath path, Deadline deadline) {
   const AttachmentRow* row = namespace_->attachments().at(path.text());
   const AttachmentId id = row == nullptr ? AttachmentId{} : row->id;
+  if (row != nullptr && moves_->any_of(id)) {
+    co_return Error(Code::busy, "a directory in " + printable(path.text()) + " is being renamed, key by key; detach it afterwards");
+  }
   CO_CHECK_OK(namespace_->detach(path));
   stores_.forget(id);
   rooms_.erase(id);

@@ -12,10 +12,23 @@ namespace hearth::master {
 
 namespace {
 
+using Takes = TreeMoves::Takes;
+
 bool takes_a_name_away(const Change& change) {
   return std::holds_alternative<RemoveFile>(change) || std::holds_alternative<RemoveDirectory>(change) ||
          std::holds_alternative<Rename>(change);
 }
+
+// That a rename of a directory which goes on in the background may take before the caller is told so.
+constexpr Duration move_patience = std::chrono::milliseconds(500);
+
+// Nothing: it only looks, whatever is being moved.
+std::optional<Takes> taken_by(const Change& change) {
+  if (std::holds_alternative<LookAgain>(change) || std::holds_alternative<SyncDirectory>(change)) return std::nullopt;
+  return takes_a_name_away(change) ? Takes::tree : Takes::name;
+}
+
+NamespacePath directory_of(const NamespacePath& path) { return path.ancestor(path.components().size() - 1); }
 
 Error mount_point(const NamespacePath& path) {
   return Error(Code::busy, printable(path.text()) + " is, or leads to, the place of an attachment; detach it first");
@@ -85,16 +98,20 @@ Result<MetadataService::Places> MetadataService::places_of(const Change& change)
   return out;
 }
 
-Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline deadline) {
+Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline deadline, std::uint64_t move_number) {
   CO_TRY(places, places_of(change));
   const AttachmentRow& row = places.object.attachment;
   CO_TRY(store, co_await stores_.of(row.id, row.uri, row.settings.store_options, deadline));
   const bool staged = store->capabilities().writing == StoreCapabilities::Writing::staged;
   Namespace::KeptAttributes kept;
+  bool was_directory = false;
   if (staged) {
     // What is done is recorded below the directories that lead there, so they are to be known.
     Result<FileView> known = co_await stat(places.object.path, Freshness::cached, deadline);
     if (!known && is_away(known.code())) co_return std::move(known).error();
+    was_directory = known && known->inode.type == FileType::directory;
+    // What moves with its inode has a place to go.
+    if (places.other) static_cast<void>(co_await stat(directory_of(places.other->path), Freshness::cached, deadline));
     CO_CHECK_OK(co_await check_rights(change, places, caller, deadline));
   }
   if (staged && !store->capabilities().keeps_set_attributes) {
@@ -111,11 +128,26 @@ Task<ChangedView> MetadataService::change(Change change, Caller caller, Deadline
   }
   const auto* look = std::get_if<LookAgain>(&change);
   const Learned how = look != nullptr && !look->wrote ? Learned::by_looking : Learned::by_change;
+  const auto* rename = std::get_if<Rename>(&change);
+  const bool of_directory = rename != nullptr && was_directory && rename->from != rename->to;
   auto mine = std::make_shared<Flight<>>(namespace_->next_moment(parts_.clock.now()));
-  CO_CHECK_OK(co_await enter_change(keys, mine, deadline));
+  const std::optional<Takes> takes = taken_by(change);
+  CO_CHECK_OK(co_await enter_change(keys, mine, takes, deadline));
+  if (of_directory) {
+    const Rename wanted = *rename;
+    MoveRow as;
+    as.id = move_number;
+    as.attachment = row.id;
+    Result<std::optional<std::uint64_t>> move = co_await begin_move(store.get(), wanted, as, mine, deadline);
+    const bool settled = !move || *move;
+    if (settled) leave_change(keys, mine);
+    if (!move) co_return std::move(move).error();
+    if (*move) co_return co_await moved(**move, deadline.sooner_of(Deadline::after(parts_.clock, move_patience)));
+  }
   Result<ChangeResult> done = co_await store->change(std::move(change), std::move(caller), deadline);
   Result<std::optional<FileView>> file;
   ChangedView out;
+  if (done && of_directory && staged) record_rename(places);
   if (done) file = record_touched(object, done->touched, how, out.news);
   if (done && file && *file && kept.any()) {
     Result<Inode> given = namespace_->give_attributes((*file)->inode.id, kept);
@@ -161,8 +193,6 @@ std::uint32_t without_set_ids(std::uint32_t mode) {
   mode &= ~static_cast<std::uint32_t>(S_ISUID);
   return (mode & S_IXGRP) != 0 ? mode & ~static_cast<std::uint32_t>(S_ISGID) : mode;
 }
-
-NamespacePath directory_of(const NamespacePath& path) { return path.ancestor(path.components().size() - 1); }
 
 }  // namespace
 
@@ -228,15 +258,23 @@ Task<Namespace::KeptAttributes> MetadataService::attributes_after(const Change& 
   co_return out;
 }
 
-Task<> MetadataService::enter_change(std::vector<ChangeKey> keys, std::shared_ptr<Flight<>> mine, Deadline deadline) {
+Task<> MetadataService::enter_change(std::vector<ChangeKey> keys, std::shared_ptr<Flight<>> mine, std::optional<TreeMoves::Takes> takes,
+                                     Deadline deadline) {
   for (;;) {
-    std::shared_ptr<Flight<>> before;
+    std::shared_ptr<FlightBase> before;
+    std::shared_ptr<FlightBase> move;
     for (const ChangeKey& key : keys) {
       const auto found = changes_.find(key);
       if (found != changes_.end()) before = found->second;
+      if (takes && !move) move = moves_->in_the_way(key.first, key.second, *takes);
     }
-    if (!before) break;
-    CO_CHECK_OK(co_await board_.wait(before, deadline, "waiting for another change of " + keys.front().second));
+    if (!before && !move) break;
+    const std::string what = "waiting for another change of " + keys.front().second;
+    const Status waited = co_await board_.wait(move ? move : before, deadline, what);
+    if (move && waited.code() == Code::deadline_exceeded) {
+      co_return Error(Code::busy, printable(keys.front().second) + " is part of a directory that is being renamed, key by key; try again later");
+    }
+    CO_CHECK_OK(waited);
   }
   for (const ChangeKey& key : keys) changes_[key] = mine;
   co_return ok();

@@ -92,6 +92,7 @@ Task<ListView> MetadataService::list(NamespacePath path, std::string after, std:
   if (is_virtual) co_return co_await list_virtual(path, std::move(overlay), limit, deadline);
   CO_TRY(owner, still_attached(directory.attachment));
   Reader reader = reader_for(owner, Freshness::cached, deadline);
+  reader.not_before = std::max(reader.not_before, moves_->since(owner.id, path.relative_to(reader.depth)));
   CO_TRY(children, co_await page_of(reader, path, directory.inode.id, after, limit + 1));
   // Where the scan ended although rows follow, attached names beyond its last row belong to the next page.
   const bool scan_was_cut = children.size() > limit;

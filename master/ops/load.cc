@@ -114,8 +114,9 @@ Task<> MetadataService::load_directory(AttachmentId attachment, std::string stor
   if (current.id != directory) co_return Error(Code::stale, printable(store_path) + " was replaced; list it again");
   CO_TRY(begun, namespace_->begin_load(directory, version, asked));
   const auto load = std::make_shared<LoadProgress>(std::move(begun));
-  Status loaded = co_await load_entries(store, store_path, load);
-  if (loaded) loaded = co_await sweep_load(load);
+  const LoadPlace place{attachment, store_path};
+  Status loaded = co_await load_entries(store, place, load);
+  if (loaded) loaded = co_await sweep_load(place, load);
   if (!loaded) {
     namespace_->abandon_load(*load);
     if (is_store_wide(loaded.code())) stores_.did_not_answer(attachment, parts_.clock.now());
@@ -141,8 +142,14 @@ Task<> MetadataService::run_batch(std::shared_ptr<Listing> listing, std::shared_
   co_return ok();
 }
 
-Task<> MetadataService::load_entries(std::shared_ptr<UnderStore> store, std::string store_path,
-                                     std::shared_ptr<LoadProgress> load) {
+// What was renamed meanwhile is listed by another name: a listing of the old one says nothing of it.
+Status MetadataService::still_there(const LoadPlace& place, const LoadProgress& load) const {
+  if (load.started >= moves_->since(place.first, place.second)) return ok();
+  return Error(Code::stale, printable(place.second) + " was renamed while it was listed; list it again");
+}
+
+Task<> MetadataService::load_entries(std::shared_ptr<UnderStore> store, LoadPlace place, std::shared_ptr<LoadProgress> load) {
+  const std::string store_path = place.second;
   // A listing may have asked for its entries in the call before the one that hands them out.
   Moment before = namespace_->next_moment(parts_.clock.now());
   CO_TRY(listed, co_await store->list(store_path, Deadline::after(parts_.clock, options_.store_deadline)));
@@ -160,16 +167,20 @@ Task<> MetadataService::load_entries(std::shared_ptr<UnderStore> store, std::str
     flight = start_batch(listing);  // the store makes the next ones while these are written down
     for (std::size_t begin = 0; begin < batch.size(); begin += options_.turn_rows) {
       const std::size_t end = std::min(batch.size(), begin + options_.turn_rows);
-      const std::vector<ObjectInfo> turn(batch.begin() + static_cast<std::ptrdiff_t>(begin),
-                                         batch.begin() + static_cast<std::ptrdiff_t>(end));
+      std::vector<ObjectInfo> turn(batch.begin() + static_cast<std::ptrdiff_t>(begin),
+                                   batch.begin() + static_cast<std::ptrdiff_t>(end));
+      CO_CHECK_OK(still_there(place, *load));
+      const std::string above = store_path.empty() ? "" : store_path + "/";
+      std::erase_if(turn, [&](const ObjectInfo& object) { return moves_->hides(place.first, above + object.name); });
       CO_CHECK_OK(namespace_->load_batch(*load, turn, asked));
       CO_CHECK_OK(co_await give_turn());
     }
   }
 }
 
-Task<> MetadataService::sweep_load(std::shared_ptr<LoadProgress> load) {
+Task<> MetadataService::sweep_load(LoadPlace place, std::shared_ptr<LoadProgress> load) {
   for (;;) {
+    CO_CHECK_OK(still_there(place, *load));
     CO_TRY(swept, namespace_->sweep(*load, sweep_rows));
     if (swept == Namespace::Sweep::done) co_return ok();
     CO_CHECK_OK(co_await give_turn());

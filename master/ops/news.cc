@@ -22,6 +22,19 @@ bool looks_the_same(Inode before, const Inode& after) {
 
 }  // namespace
 
+std::vector<NameNews> MetadataService::news_of(const MoveRow& move) const {
+  const AttachmentRow* row = namespace_->attachments().by_id(move.attachment);
+  std::vector<NameNews> news;
+  if (row == nullptr) return news;
+  news.push_back({.path = path_in_namespace(*row, move.from), .state = NameNews::State::gone, .reach = NameNews::Reach::tree});
+  news.push_back({.path = path_in_namespace(*row, move.to), .state = NameNews::State::there, .reach = NameNews::Reach::tree});
+  for (const std::string* path : {&move.from, &move.to}) {
+    const std::size_t name = path->rfind('/');
+    news.push_back({.path = path_in_namespace(*row, name == std::string::npos ? "" : path->substr(0, name))});
+  }
+  return news;
+}
+
 std::optional<Inode> MetadataService::known_inode(const AttachmentRow& row, const std::string& store_path) {
   const Result<NamespacePath> path = NamespacePath::parse("/" + store_path);
   if (!path) return std::nullopt;

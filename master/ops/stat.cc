@@ -123,6 +123,7 @@ Result<FileView> MetadataService::stale_view(const Reader& reader, const Namespa
 }
 
 Task<FileView> MetadataService::stat_in(Reader reader, NamespacePath path) {
+  reader.not_before = std::max(reader.not_before, moves_->since(reader.attachment.id, path.relative_to(reader.depth)));
   // Each round either answers or makes one more component of the path known.
   const std::size_t rounds = 2 * path.components().size() + 4;
   for (std::size_t round = 0; round < rounds; ++round) {

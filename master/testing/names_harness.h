@@ -24,6 +24,7 @@ class NamesHarness {
   explicit NamesHarness(MetaStore* external = nullptr) : meta_(external != nullptr ? external : &memory_) { open(); }
   // With stores of the test's own.
   explicit NamesHarness(StoreOpener opener) : meta_(&memory_), opener_(std::move(opener)) { open(); }
+  NamesHarness(MetaStore& external, StoreOpener opener) : meta_(&external), opener_(std::move(opener)) { open(); }
   ~NamesHarness() { close(); }
 
   void open() {

@@ -20,7 +20,7 @@ void require(bool condition) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view record(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 5) {
+  switch (data[0] % 6) {
     case 0: {
       const auto inode = decode_inode(hearth::InodeId{7}, record);
       if (inode) require(decode_inode(hearth::InodeId{7}, encode(*inode)).has_value());
@@ -39,6 +39,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 3: {
       const auto policy = decode_policy(7, record);
       if (policy) require(*decode_policy(7, encode(*policy)) == *policy);
+      break;
+    }
+    case 4: {
+      const auto move = decode_move(7, record);
+      if (move) require(*decode_move(7, encode(*move)) == *move);
       break;
     }
     default: {

@@ -3,9 +3,11 @@
 //   hearth-s3-double [CLOCK_OFFSET_SECONDS]
 //
 // Prints its origin, then carries out one command per line of standard input and says "ok" behind each:
-// "deny PREFIX", "refuse STATUS CODE", "forgive". Ends with its input.
+// "deny PREFIX", "refuse STATUS CODE", "delay OPERATION MS", "forgive", "fill PREFIX COUNT" (objects PREFIXdd/nnnnnn in ten
+// directories, each with its key as content). Ends with its input.
 #include "understore/s3/s3_double.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <sstream>
@@ -45,6 +47,20 @@ int main(int argc, char** argv) {
       DoubleFault fault{.kind = DoubleFault::Kind::refuse};
       words >> fault.status >> fault.text;
       server.always("", fault);
+    } else if (command == "delay") {
+      std::string operation;
+      int milliseconds = 0;
+      words >> operation >> milliseconds;
+      server.always(operation, {.kind = DoubleFault::Kind::delay, .delay = std::chrono::milliseconds(milliseconds)});
+    } else if (command == "fill") {
+      std::string prefix;
+      int count = 0;
+      words >> prefix >> count;
+      for (int i = 0; i < count; ++i) {
+        char name[32];
+        std::snprintf(name, sizeof name, "%02d/%06d", i % 10, i);
+        server.put(prefix + name, prefix + name);
+      }
     } else if (command == "forgive") {
       server.forgive();
     } else {

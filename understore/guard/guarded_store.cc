@@ -4,6 +4,7 @@
 #include "understore/guard/guard_core.h"
 #include "understore/guard/hedged_read.h"
 #include "understore/store_upkeep.h"
+#include "understore/tree_mover.h"
 
 #include <functional>
 #include <utility>
@@ -26,7 +27,7 @@ bool is_idempotent(const Change& change) {
   return std::holds_alternative<SetAttributes>(change) || std::holds_alternative<SyncDirectory>(change) || std::holds_alternative<LookAgain>(change);
 }
 
-class Guarded final : public GuardedStore, public StoreUpkeep, public std::enable_shared_from_this<Guarded> {
+class Guarded : public GuardedStore, public StoreUpkeep, public std::enable_shared_from_this<Guarded> {
  public:
   Guarded(std::shared_ptr<UnderStore> store, GuardOptions options, Clock& clock, std::uint64_t seed)
       : store_(std::move(store)), core_(std::string(store_->uri()), options, clock, seed),
@@ -116,33 +117,10 @@ class Guarded final : public GuardedStore, public StoreUpkeep, public std::enabl
     return ask<std::uint64_t>(StoreOp::sweep, Repeatable::when_refused, std::string(), std::move(call), deadline);
   }
 
- private:
+ protected:
   template <class T>
   using Call = std::function<Task<T>(Deadline until)>;
-
-  class GuardedListing final : public Listing {
-   public:
-    GuardedListing(std::shared_ptr<Guarded> guard, std::string path, std::unique_ptr<Listing> listing)
-        : guard_(std::move(guard)), path_(std::move(path)), listing_(std::move(listing)),
-          repeatable_(guard_->store_->capabilities().listing_resumes ? Repeatable::always : Repeatable::never) {}
-
-    Task<std::vector<ObjectInfo>> next(std::size_t limit, Deadline deadline) override {
-      using Entries = std::vector<ObjectInfo>;
-      Call<Entries> call = [this, limit](Deadline until) { return listing_->next(limit, until); };
-      return guard_->ask<Entries>(StoreOp::list_next, repeatable_, path_, std::move(call), deadline);
-    }
-
-   private:
-    const std::shared_ptr<Guarded> guard_;
-    const std::string path_;
-    const std::unique_ptr<Listing> listing_;
-    const Repeatable repeatable_;  // after a failure that lost entries, the next answer could pass for the end
-  };
-
-  static Task<std::uint64_t> sweep_once(StoreUpkeep* store, Deadline deadline) {
-    if (store == nullptr) co_return std::uint64_t{0};
-    co_return co_await store->sweep(deadline);
-  }
+  UnderStore& behind() { return *store_; }
 
   template <class T>
   Task<T> ask(StoreOp op, Repeatable repeatable, std::string path, Call<T> call, Deadline deadline) {
@@ -168,6 +146,31 @@ class Guarded final : public GuardedStore, public StoreUpkeep, public std::enabl
     }
   }
 
+ private:
+  class GuardedListing final : public Listing {
+   public:
+    GuardedListing(std::shared_ptr<Guarded> guard, std::string path, std::unique_ptr<Listing> listing)
+        : guard_(std::move(guard)), path_(std::move(path)), listing_(std::move(listing)),
+          repeatable_(guard_->store_->capabilities().listing_resumes ? Repeatable::always : Repeatable::never) {}
+
+    Task<std::vector<ObjectInfo>> next(std::size_t limit, Deadline deadline) override {
+      using Entries = std::vector<ObjectInfo>;
+      Call<Entries> call = [this, limit](Deadline until) { return listing_->next(limit, until); };
+      return guard_->ask<Entries>(StoreOp::list_next, repeatable_, path_, std::move(call), deadline);
+    }
+
+   private:
+    const std::shared_ptr<Guarded> guard_;
+    const std::string path_;
+    const std::unique_ptr<Listing> listing_;
+    const Repeatable repeatable_;  // after a failure that lost entries, the next answer could pass for the end
+  };
+
+  static Task<std::uint64_t> sweep_once(StoreUpkeep* store, Deadline deadline) {
+    if (store == nullptr) co_return std::uint64_t{0};
+    co_return co_await store->sweep(deadline);
+  }
+
   // Something small, so that a slow line does not pass for a dead one.
   Task<> probe(std::string path, Deadline deadline) {
     const TimePoint began = core_.clock().now();
@@ -183,10 +186,47 @@ class Guarded final : public GuardedStore, public StoreUpkeep, public std::enabl
   const std::optional<std::uint64_t> fetch_bytes_;
 };
 
+// Of a store that moves trees in stretches. Each has the time of its caller, and may be repeated after any failure.
+class GuardedTrees final : public Guarded, public TreeMover {
+ public:
+  using Guarded::Guarded;
+
+  Task<Prepared> prepare_move(Rename rename, Deadline deadline) override {
+    std::string path = rename.from;
+    Call<Prepared> call = [this, rename = std::move(rename)](Deadline until) { return trees().prepare_move(rename, until); };
+    return ask<Prepared>(StoreOp::tree, Repeatable::always, std::move(path), std::move(call), deadline);
+  }
+  Task<TreeStretch> copy_stretch(TreePair pair, std::string after, Deadline deadline) override {
+    std::string path = pair.from;
+    Call<TreeStretch> call = [this, pair = std::move(pair), after = std::move(after), deadline](Deadline) {
+      return trees().copy_stretch(pair, after, deadline);
+    };
+    return ask<TreeStretch>(StoreOp::tree, Repeatable::always, std::move(path), std::move(call), deadline);
+  }
+  Task<TreeStretch> uncopy_stretch(TreePair pair, std::string after, Marker marker, Deadline deadline) override {
+    std::string path = pair.to;
+    Call<TreeStretch> call = [this, pair = std::move(pair), after = std::move(after), marker, deadline](Deadline) {
+      return trees().uncopy_stretch(pair, after, marker, deadline);
+    };
+    return ask<TreeStretch>(StoreOp::tree, Repeatable::always, std::move(path), std::move(call), deadline);
+  }
+  Task<TreeStretch> remove_stretch(std::string directory, std::string after, std::int64_t made_before_ns, Deadline deadline) override {
+    std::string path = directory;
+    Call<TreeStretch> call = [this, directory = std::move(directory), after = std::move(after), made_before_ns, deadline](Deadline) {
+      return trees().remove_stretch(directory, after, made_before_ns, deadline);
+    };
+    return ask<TreeStretch>(StoreOp::tree, Repeatable::always, std::move(path), std::move(call), deadline);
+  }
+
+ private:
+  TreeMover& trees() { return dynamic_cast<TreeMover&>(behind()); }
+};
+
 }  // namespace
 
 std::shared_ptr<GuardedStore> guard_store(std::shared_ptr<UnderStore> store, GuardOptions options, Clock& clock,
                                           std::uint64_t seed) {
+  if (dynamic_cast<TreeMover*>(store.get()) != nullptr) return std::make_shared<GuardedTrees>(std::move(store), options, clock, seed);
   return std::make_shared<Guarded>(std::move(store), options, clock, seed);
 }
 

@@ -7,7 +7,7 @@ namespace hearth {
 std::string_view name(StoreOp op) {
   constexpr std::array<std::string_view, store_op_count> names{
       "stat", "list", "list_next", "read", "write", "remove", "rename", "make_directory", "probe", "sweep",
-      "change", "upload"};
+      "change", "upload", "tree"};
   return names[static_cast<std::size_t>(op)];
 }
 

@@ -33,8 +33,8 @@ inline constexpr GaugeDescriptor store_breaker{
 
 namespace hearth {
 
-enum class StoreOp : std::uint8_t { stat, list, list_next, read, write, remove, rename, make_directory, probe, sweep, change, upload };
-inline constexpr std::size_t store_op_count = 12;
+enum class StoreOp : std::uint8_t { stat, list, list_next, read, write, remove, rename, make_directory, probe, sweep, change, upload, tree };
+inline constexpr std::size_t store_op_count = 13;
 std::string_view name(StoreOp op);
 
 // The cells of one store, looked up once.

@@ -392,7 +392,7 @@ TestReply S3Double::list_objects(Call& call) {
   const std::size_t asked = call.query["max-keys"].empty() ? 1000 : std::stoul(call.query["max-keys"]);
   const std::size_t limit = std::min(asked, options_.max_page);
   std::string entries;
-  std::string last = token;
+  std::string last = token.empty() ? call.query["start-after"] : token;
   std::size_t count = 0;
   bool truncated = false;
   for (const auto& [key, object] : objects_) {
@@ -419,9 +419,11 @@ TestReply S3Double::list_objects(Call& call) {
       next += escape;
     }
   }
-  return xml_reply("<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>" + options_.bucket + "</Name>" + (encoded ? "<EncodingType>url</EncodingType>" : "") +
+  TestReply reply = xml_reply("<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>" + options_.bucket + "</Name>" + (encoded ? "<EncodingType>url</EncodingType>" : "") +
                    "<IsTruncated>" + (truncated ? "true" : "false") + "</IsTruncated>" + (truncated ? "<NextContinuationToken>" + next + "</NextContinuationToken>" : "") + entries +
                    "</ListBucketResult>");
+  reply.headers.push_back({.name = "Date", .value = http_time(options_.clock->wall_now())});
+  return reply;
 }
 
 }  // namespace hearth::s3

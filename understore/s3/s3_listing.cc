@@ -96,10 +96,12 @@ Task<ListPage> list_page(S3Client& client, ListQuery query, Deadline deadline) {
   if (!query.prefix.empty()) request.query.emplace_back("prefix", query.prefix);
   if (query.by_directory) request.query.emplace_back("delimiter", "/");
   if (!query.token.empty()) request.query.emplace_back("continuation-token", query.token);
+  if (!query.start_after.empty()) request.query.emplace_back("start-after", query.start_after);
   CO_TRY(reply, co_await client.send(std::move(request), deadline));
   auto page = parse_list_page(reply.body);
   if (!page) co_return std::move(page).error().with_context("ListObjectsV2 " + client.describe(query.prefix));
   if (page->truncated && page->next_token == query.token) co_return strange_page(query.prefix, "names itself as its next page");
+  page->at_ns = parse_http_time_ns(reply.head.header("date").value_or("")).value_or(0);
   co_return std::move(*page);
 }
 

@@ -48,6 +48,7 @@ struct ListQuery {
   bool by_directory = true;  // false: every key below
   std::size_t max_keys = 1000;
   std::string token;
+  std::string start_after;  // a key
 };
 Task<ListPage> list_page(S3Client& client, ListQuery query, Deadline deadline);
 

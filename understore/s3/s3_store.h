@@ -13,6 +13,7 @@
 #include "understore/s3/s3_version.h"
 #include "understore/store_factory.h"
 #include "understore/store_upkeep.h"
+#include "understore/tree_mover.h"
 #include "understore/under_store.h"
 
 #include <memory>
@@ -28,7 +29,7 @@ struct S3Seams {
   std::optional<std::uint64_t> part_bytes;  // smaller than the option takes
 };
 
-class S3Store final : public PlainStore, public AccessProbe, public StoreUpkeep, public std::enable_shared_from_this<S3Store> {
+class S3Store final : public PlainStore, public AccessProbe, public StoreUpkeep, public TreeMover, public std::enable_shared_from_this<S3Store> {
  public:
   S3Store(S3Options options, const StoreContext& context, Secret customer_key, S3Seams seams);
 
@@ -55,6 +56,11 @@ class S3Store final : public PlainStore, public AccessProbe, public StoreUpkeep,
   Task<std::uint64_t> sweep_uploads(Duration older_than, Deadline deadline);
   // As the option sweep_uploads_after says; this process's own leftovers always.
   Task<std::uint64_t> sweep(Deadline deadline) override;
+  // s3_trees.cc
+  Task<Prepared> prepare_move(Rename rename, Deadline deadline) override;
+  Task<TreeStretch> copy_stretch(TreePair trees, std::string after, Deadline deadline) override;
+  Task<TreeStretch> uncopy_stretch(TreePair trees, std::string after, Marker marker, Deadline deadline) override;
+  Task<TreeStretch> remove_stretch(std::string directory, std::string after, std::int64_t made_before_ns, Deadline deadline) override;
   S3Client& client() { return client_; }
 
  protected:
@@ -85,6 +91,8 @@ class S3Store final : public PlainStore, public AccessProbe, public StoreUpkeep,
   Task<> move_object(std::string from, std::string to, StoredObject source, Deadline deadline);
   Task<> copy_listed(ListedObject object, std::string target, Deadline deadline);
   Task<> move_tree(std::string from, std::string to, Deadline deadline);
+  Task<ListPage> page_below(std::string prefix, std::string after, Deadline deadline);
+  Task<std::vector<ListedObject>> objects_between(std::string prefix, std::string after, std::string last, Deadline deadline);
 
   BlockingPool& pool_;
   S3Client client_;

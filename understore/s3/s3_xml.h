@@ -32,6 +32,7 @@ struct ListPage {
   std::vector<std::string> prefixes;
   bool truncated = false;
   std::string next_token;
+  std::int64_t at_ns = 0;  // the store's clock when it answered; 0: it did not say
 };
 // Names are decoded when the reply says EncodingType url, and only then. A truncated page without token is corrupt.
 Result<ListPage> parse_list_page(std::string_view xml);

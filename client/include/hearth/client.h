@@ -24,6 +24,7 @@
 #include <hearth/file_status.h>
 #include <hearth/locks.h>
 #include <hearth/observe.h>
+#include <hearth/remove_tree.h>
 #include <hearth/result.h>
 #include <hearth/version.h>
 #include <hearth/writable_file.h>
@@ -194,6 +195,10 @@ class HEARTH_API Client {
   // sees it, and of others that subscribed (those that do not answer, and those that did not, within `ttl`). An error carries the errno of the system call (Error::error_number). What
   // ended without an answer (unavailable, deadline_exceeded) may have been done.
   Result<Changed> change(const Change& change, const Caller& caller) const;
+  // Removes what lies at and below `path`, depth first, in the name of `caller` and with the rights that each change asks for; of
+  // a store that knows keys only, in batches where `caller` is root. What is gone already is no failure. Goes on where a name
+  // can not be removed, and says so. busy: an attachment lies there or below, and nothing was done; cancelled: `progress` said stop.
+  Result<TreeRemoval> remove_tree(std::string_view path, const Caller& caller, const RemoveTreeOptions& options = {}) const;
   // Opens a file of a local under-store in place (see WritableFile). unsupported: no worker of this host, or not a local
   // under-store.
   Result<WritableFile> open_for_writing(const OpenForWriting& how, const Caller& caller) const;
