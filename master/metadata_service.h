@@ -62,10 +62,8 @@ class MetadataService {
   Task<ChangedView> change(Change change, Caller caller, Deadline deadline, std::uint64_t move = 0);
   // ops/move.cc. Of a rename that change() left going on (ChangedView::move): what change() would have said, or that it still does.
   Task<ChangedView> moved(std::uint64_t move, Deadline deadline);
-  // Whether moves of the attachment at `path` are not done.
-  bool under_way(const std::string& path) const;
-  // Removes the next objects at and below a directory, as root alone may. unsupported: name by name, then.
-  Task<RemovedView> remove_tree(NamespacePath path, Caller caller, Deadline deadline);
+  bool under_way(const std::string& path) const;  // of the attachment there: whether it has moves that are not done
+  Task<RemovedView> remove_tree(NamespacePath path, Caller caller, Deadline deadline);  // a part of it; root alone. unsupported: name by name
   // The value of an extended attribute, asked of the store; not_found with ENODATA. Without a name: the names of all.
   struct Xattrs {
     std::string value;

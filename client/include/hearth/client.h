@@ -240,8 +240,7 @@ class HEARTH_API Client {
   void forget(std::string_view path = {}) const;
   ReadCounters counters() const;
   const ClientOptions& options() const;
-  // ok, or why every call on it fails: this is a forked child.
-  Status usable() const;
+  Status usable() const;  // ok, or why every call on it fails: this is a forked child
 
  private:
   explicit Client(std::shared_ptr<ClientImpl> impl) : impl_(std::move(impl)) {}
