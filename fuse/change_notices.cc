@@ -104,7 +104,8 @@ void ChangeNotices::carry_out(const Job& job, Lock& lock) {
 
 void ChangeNotices::expire(std::vector<NodeTable::Name> names, Lock& lock) {
   if (names_.size() >= most_name_batches) return;
-  const bool at_once = names_.empty() && !expiring_;
+  // Behind what is being expired, perhaps: that ends at once, unless a directory is locked, and then others are queued soon.
+  const bool at_once = names_.empty();
   auto batch = std::make_shared<Names>();
   batch->names = std::move(names);
   names_.push_back(batch);

@@ -282,9 +282,7 @@ Status FileSystem::remove(NodeId parent, std::string_view name, Removal what, co
   const StagedNames still = keep_names(node, std::nullopt);
   CHECK_OK(source_.change(RemoveFile{.path = path}, caller));
   nodes_.drop_name(parent, name);
-  if (node) {
-    names_changed(*node, Wrote::yes);
-  }
+  if (node) lost_a_name(*node);
   return ok();
 }
 
@@ -300,6 +298,7 @@ Status FileSystem::rename(NodeId parent, std::string_view name, NodeId to_parent
   rename.target = target;
   if (target == Rename::Target::replace) hold_if_open(to_parent, to_name);
   const auto moved = nodes_.find(parent, name);
+  const auto replaced = target == Rename::Target::replace ? nodes_.find(to_parent, to_name) : std::nullopt;
   // Its store has nothing to rename yet, and what stands there under the new name must not go before the new one is there.
   if (const LiveFiles::Handle live = moved ? lives_.find(*moved) : nullptr; live && live->is_staged()) CHECK_OK(publish(*moved, *live));
   const StagedNames still = keep_names(moved, nodes_.find(to_parent, to_name));
@@ -313,6 +312,7 @@ Status FileSystem::rename(NodeId parent, std::string_view name, NodeId to_parent
     adopt(*moved, changed);
     names_changed(*moved, Wrote::yes);
   }
+  if (replaced && replaced != moved) lost_a_name(*replaced);
   return ok();
 }
 

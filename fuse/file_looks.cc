@@ -38,6 +38,10 @@ Result<FileStatus> FileSystem::look_again(NodeId node, Wrote wrote) {
   return std::move(*changed.status);
 }
 
+void FileSystem::lost_a_name(NodeId node) {
+  if (nodes_.has_name(node)) static_cast<void>(look_again(node, Wrote::yes));
+}
+
 void FileSystem::names_changed(NodeId node, Wrote wrote) {
   const std::vector<std::string> paths = nodes_.paths(node);
   if (paths.size() == 1) return source_.forget(paths.front());

@@ -189,6 +189,7 @@ class FileSystem {
   void adopt(NodeId node, const Changed& changed);
   // What is known of the file under its other names is of before.
   void names_changed(NodeId node, Wrote wrote);
+  void lost_a_name(NodeId node);  // what is known under its others is of before
 
   const MountOptions& options_;
   Source& source_;

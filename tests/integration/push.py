@@ -148,6 +148,40 @@ def test_an_open_file_keeps_its_version_and_its_name_leads_to_the_new_one():
                 check(os.fstat(held.fileno()).st_size == 50_000, "the open file has its attributes")
 
 
+def test_a_file_that_was_renamed_elsewhere_while_it_was_open():
+    with Told() as cluster:
+        one, other = cluster.writable("one"), cluster.writable("other")
+        cluster.wait_for_subscribers(2)
+        for number in range(10):
+            write_file(f"{one}/old{number}", b"before")
+            check(content(f"{other}/old{number}") == b"before", "the other mount knows it")
+            with open(f"{one}/old{number}", "r+b") as f:
+                os.rename(f"{other}/old{number}", f"{other}/new{number}")
+                f.write(b"after, and longer")
+            for mount in (one, other):
+                check(content(f"{mount}/new{number}") == b"after, and longer", f"what was written is there under the new name: {mount}")
+                check(missing(f"{mount}/old{number}"), "and nothing under the old one")
+
+
+def test_another_name_of_a_file_that_lost_one():
+    with Told() as cluster:
+        one, other = cluster.writable("one"), cluster.writable("other")
+        cluster.wait_for_subscribers(2)
+        for number in range(10):
+            write_file(f"{one}/a{number}", b"bytes")
+            os.link(f"{one}/a{number}", f"{one}/b{number}")
+            for mount in (one, other):
+                check(content(f"{mount}/b{number}") == b"bytes", f"a file with two names: {mount}")
+            time.sleep(0.02)  # tidy-allow(sleep): what changed a moment ago is not read from a cache
+            if number % 2:
+                write_file(f"{one}/c{number}", b"other")
+                os.rename(f"{one}/c{number}", f"{one}/a{number}")
+            else:
+                os.unlink(f"{one}/a{number}")
+            for mount in (one, other):
+                check(content(f"{mount}/b{number}") == b"bytes" and os.stat(f"{mount}/b{number}").st_nlink == 1, f"and with one: {mount}")
+
+
 def test_close_then_open_never_sees_an_old_version():
     rounds = int(os.environ.get("HEARTH_PUSH_ROUNDS", "500"))
     with Told() as cluster:
