@@ -125,11 +125,9 @@ void ChangeNotices::run_names() {
     }
     const std::shared_ptr<Names> batch = std::move(names_.front());
     names_.pop_front();
-    expiring_ = true;
     lock.unlock();
     for (const NodeTable::Name& name : batch->names) kernel_.expire(name.parent, name.name);
     lock.lock();
-    expiring_ = false;
     batch->expired = true;
     changed_.notify_all();
   }

@@ -69,7 +69,6 @@ class ChangeNotices {
   std::deque<Job> jobs_;
   std::deque<Repeat> repeats_;
   std::deque<std::shared_ptr<Names>> names_;  // shared: who waits for them to be expired may give up
-  bool expiring_ = false;
   bool stopped_ = false;
   // Last: they use all of the above
   std::thread thread_;

@@ -61,6 +61,10 @@ bool NodeTable::take_over(Node& node, const FileStatus& status) const {
   return true;
 }
 
+bool NodeTable::may_be_recycled(const Node& node, const FileStatus& status) {
+  return node.told && node.content != Content::live && !node.names.empty() && !same_node_content(node.status, status);
+}
+
 void NodeTable::put_name(NodeId id, Name name) {
   Node& node = nodes_.at(id);
   auto known = std::find_if(node.names.begin(), node.names.end(), [&name](const Name& one) {
@@ -80,7 +84,7 @@ Result<NodeId> NodeTable::enter(NodeId parent, std::string_view name, const File
   const auto known = current_.find(Entry{parent, name});
   if (known != current_.end()) {
     Node& node = nodes_.at(known->second);
-    if (take_over(node, status)) {
+    if (is_newest_locked(known->second) && take_over(node, status)) {
       ++node.lookups;
       // The name that was looked up last makes the path: another mount may have taken the others away.
       const auto mine = std::find_if(node.names.begin(), node.names.end(),
@@ -93,7 +97,8 @@ Result<NodeId> NodeTable::enter(NodeId parent, std::string_view name, const File
   std::string object = object_key(status);
   if (!object.empty()) {
     const auto other = by_object_.find(object);
-    if (other != by_object_.end() && take_over(nodes_.at(other->second), status)) {
+    const bool may_be_it = other != by_object_.end() && !may_be_recycled(nodes_.at(other->second), status);
+    if (may_be_it && take_over(nodes_.at(other->second), status)) {
       const NodeId id = other->second;
       put_name(id, Name{parent, std::string(name)});
       ++nodes_.at(id).lookups;
@@ -228,6 +233,10 @@ bool NodeTable::take_drop_pages(NodeId id) {
 
 bool NodeTable::is_newest(NodeId id) const {
   const std::lock_guard lock(mutex_);
+  return is_newest_locked(id);
+}
+
+bool NodeTable::is_newest_locked(NodeId id) const {
   const auto found = nodes_.find(id);
   if (found == nodes_.end() || found->second.object.empty()) return true;
   const auto newest = by_object_.find(found->second.object);

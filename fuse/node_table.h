@@ -134,6 +134,9 @@ class NodeTable {
   std::string object_key(const FileStatus& status) const;
   // Whether the node goes on as `status`; then it is that.
   bool take_over(Node& node, const FileStatus& status) const;
+  // Something happened under the node's names, perhaps that its file went: then the store may have given the number of its inode to another.
+  static bool may_be_recycled(const Node& node, const FileStatus& status);
+  bool is_newest_locked(NodeId id) const;
   // `name` is a node's own or a new one; a node that stood there before is superseded and keeps its own record of it.
   void put_name(NodeId id, Name name);
   void drop_name_locked(NodeId parent, std::string_view name);

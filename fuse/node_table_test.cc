@@ -132,6 +132,26 @@ TEST_F(SharedNames, AnotherVersionOfAFileThatNobodyHasOpenDropsItsPagesOnly) {
   EXPECT_NE(enter("a", local_file("8", 2)), node) << "another file in its place is another node";
 }
 
+// Elsewhere "a" was replaced, so its file is gone, and the store gave its inode to the next new one.
+TEST_F(SharedNames, AnInodeThatMayHaveBeenGivenToAnotherFileIsNotTheOldNode) {
+  const NodeId old = enter("a", local_file("9", 1));
+  table_.tell("/a", ChangeNotice::Path::Reach::name, TimePoint::min());
+  const NodeId fresh = enter("b", local_file("9", 2));
+  EXPECT_NE(fresh, old) << "whoever still has the name a must not get to b";
+  EXPECT_EQ(table_.paths(old), std::vector<std::string>{"/a"});
+  EXPECT_TRUE(table_.was_told(old));
+  EXPECT_FALSE(table_.is_newest(old));
+  EXPECT_EQ(enter("c", local_file("9", 2)), fresh) << "another name of the new one";
+  EXPECT_EQ(enter("a", local_file("9", 2)), fresh) << "it was the same file all the time: its names meet again";
+}
+
+TEST_F(SharedNames, AFileThatIsOpenInPlaceKeepsItsInode) {
+  const NodeId node = enter("a", local_file("9", 1));
+  table_.set_content(node, NodeTable::Content::live);
+  table_.tell("/a", ChangeNotice::Path::Reach::name, TimePoint::min());
+  EXPECT_EQ(enter("b", local_file("9", 2)), node) << "another mount renamed it";
+}
+
 TEST_F(SharedNames, AVersionThatSettledIsTheSameContent) {
   FileStatus unsettled = local_file("9", 1);
   unsettled.version += "-n77";
