@@ -62,7 +62,8 @@ bool NodeTable::take_over(Node& node, const FileStatus& status) const {
 }
 
 bool NodeTable::may_be_recycled(const Node& node, const FileStatus& status) {
-  return node.told && node.content != Content::live && !node.names.empty() && !same_node_content(node.status, status);
+  const bool only_name = status.link_count < 2;  // so those of the node are no more
+  return only_name && node.told && node.content != Content::live && !node.names.empty() && !same_node_content(node.status, status);
 }
 
 void NodeTable::put_name(NodeId id, Name name) {

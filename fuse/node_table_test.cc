@@ -145,6 +145,14 @@ TEST_F(SharedNames, AnInodeThatMayHaveBeenGivenToAnotherFileIsNotTheOldNode) {
   EXPECT_EQ(enter("a", local_file("9", 2)), fresh) << "it was the same file all the time: its names meet again";
 }
 
+TEST_F(SharedNames, AnotherNameOfAFileWithSeveralIsTheSameNode) {
+  const NodeId node = enter("a", local_file("9", 1));
+  table_.tell("/a", ChangeNotice::Path::Reach::name, TimePoint::min());
+  FileStatus linked = local_file("9", 2);
+  linked.link_count = 2;
+  EXPECT_EQ(enter("b", linked), node) << "what is written under one name shows under the other";
+}
+
 TEST_F(SharedNames, AFileThatIsOpenInPlaceKeepsItsInode) {
   const NodeId node = enter("a", local_file("9", 1));
   table_.set_content(node, NodeTable::Content::live);
