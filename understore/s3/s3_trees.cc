@@ -23,6 +23,26 @@ bool is_copy(const ListedObject& source, const ListedObject& there) {
   return there.etag == source.etag || there.mtime_ns > source.mtime_ns;
 }
 
+// The objects below `prefix`, in order; asked for names in order, too.
+class Counterparts {
+ public:
+  Counterparts(std::vector<ListedObject> objects, std::string prefix) : objects_(std::move(objects)), prefix_(std::move(prefix)), at_(objects_.begin()) {}
+  Counterparts(const Counterparts&) = delete;
+  Counterparts& operator=(const Counterparts&) = delete;
+
+  // The one that has the name `below`; null: none.
+  const ListedObject* of(const std::string& below) {
+    const auto order = [&] { return at_->key.compare(prefix_.size(), std::string::npos, below); };
+    while (at_ != objects_.end() && order() < 0) ++at_;
+    return at_ != objects_.end() && order() == 0 ? &*at_ : nullptr;
+  }
+
+ private:
+  const std::vector<ListedObject> objects_;
+  const std::string prefix_;
+  std::vector<ListedObject>::const_iterator at_;
+};
+
 std::string version_of(const ListedObject& object) { return file_info("", object).version; }
 
 }  // namespace
@@ -74,15 +94,13 @@ Task<TreeStretch> S3Store::copy_stretch(TreePair trees, std::string after, Deadl
   if (page.objects.empty()) co_return done;
   const std::string last = page.objects.back().key.substr(from.size());
   CO_TRY(there, co_await objects_between(to, after, last, deadline));
-  auto copy = there.begin();
+  Counterparts copies_there(std::move(there), to);
   std::vector<Task<>> copies;
   for (const ListedObject& source : page.objects) {
     const std::string below = source.key.substr(from.size());
-    const auto before = [&](const ListedObject& object) { return object.key.compare(to.size(), std::string::npos, below) < 0; };
-    while (copy != there.end() && before(*copy)) ++copy;
-    const bool stands = copy != there.end() && copy->key.compare(to.size(), std::string::npos, below) == 0;
+    const ListedObject* const copy = copies_there.of(below);
     ++done.objects;
-    if (stands && is_copy(source, *copy)) {
+    if (copy != nullptr && is_copy(source, *copy)) {
       if (copy->etag != source.etag) done.versions.push_back({.below = below, .source = version_of(source), .copy = version_of(*copy)});
       continue;
     }
@@ -104,13 +122,11 @@ Task<TreeStretch> S3Store::uncopy_stretch(TreePair trees, std::string after, Mar
   if (page.objects.empty()) co_return done;
   const std::string last = page.objects.back().key.substr(to.size());
   CO_TRY(sources, co_await objects_between(from, after, last, deadline));
-  auto source = sources.begin();
+  Counterparts sources_there(std::move(sources), from);
   std::vector<std::string> mine;
   for (const ListedObject& object : page.objects) {
     const std::string below = object.key.substr(to.size());
-    const auto before = [&](const ListedObject& other) { return other.key.compare(from.size(), std::string::npos, below) < 0; };
-    while (source != sources.end() && before(*source)) ++source;
-    const bool has_source = source != sources.end() && source->key.compare(from.size(), std::string::npos, below) == 0;
+    const bool has_source = sources_there.of(below) != nullptr;
     ++done.objects;
     const bool stays = below.empty() && marker == Marker::stays;
     if (has_source && !stays) mine.push_back(object.key);
